@@ -1,0 +1,33 @@
+# Two commands do everything, install included: `make demo` and `make test`.
+PY = .venv/bin/python
+.DEFAULT_GOAL := help
+.PHONY: help setup setup-test demo test lint bench lock clean
+
+help:            ## this list
+	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed 's/:.*##/ —/'
+
+setup:
+	@sh scripts/setup.sh
+
+setup-test:
+	@sh scripts/setup.sh test
+
+demo: setup      ## the whole story on sample data; ends with the path of an HTML report
+	@.venv/bin/cleanroom demo --home demo-home --replace
+
+lint: setup      ## style, types, layers
+	$(PY) -m ruff check . && $(PY) -m ruff format --check . && $(PY) -m mypy && .venv/bin/lint-imports --no-cache
+
+test: setup-test lint ## lint, types, layers, all tests, branch coverage
+	$(PY) -m coverage erase
+	$(PY) -m coverage run -m pytest -n 2
+	$(PY) -m coverage combine -q && $(PY) -m coverage report
+
+bench: setup     ## times and memory beside the peers' figures
+	$(PY) -m benchmarks
+
+lock:            ## renew requirements.lock (needs uv)
+	uv pip compile pyproject.toml --extra test --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --upgrade -o requirements.lock
+
+clean:           ## remove what was built
+	rm -rf .venv build *.egg-info .coverage* .mypy_cache .ruff_cache .pytest_cache .hypothesis demo-home

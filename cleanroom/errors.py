@@ -1,0 +1,51 @@
+"""The errors a caller can meet, and nothing else: each says what went wrong, where, and what to do."""
+
+from typing import ClassVar
+
+from connectors.errors import InputError
+from protocols.errors import ProtocolError
+
+
+class CleanroomError(Exception):
+    """Base of this package's errors.
+
+    `template` and `hint` are English format strings, and the keys of their translations; `params` fill both. Neither
+    ever holds a value of the data.
+    """
+
+    exit_code: ClassVar[int] = 1
+
+    def __init__(self, template: str, /, hint: str = "", **params: object) -> None:
+        super().__init__(template, hint, params)
+        self.template, self.hint, self.params = template, hint, params
+
+    def __str__(self) -> str:
+        return " ".join(text.format(**self.params) for text in (self.template, self.hint) if text)
+
+
+class UsageError(CleanroomError):
+    """The caller asked for something that does not exist or does not fit together."""
+
+    exit_code = 2
+
+
+class Refused(CleanroomError):
+    """A rule of the contract, of release or of trust says no."""
+
+    exit_code = 3
+
+
+class BadData(CleanroomError):
+    """A stored file is missing, damaged, of an unknown version, or does not verify."""
+
+    exit_code = 4
+
+
+class Interrupted(CleanroomError):
+    """A party's process ended before its work was done."""
+
+    exit_code = 5
+
+
+KNOWN = (CleanroomError, InputError, ProtocolError)
+"""What `cli` turns into a text and an exit code; anything else is our bug (exit code 1)."""
