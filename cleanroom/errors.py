@@ -47,5 +47,19 @@ class Interrupted(CleanroomError):
     exit_code = 5
 
 
+def our_mistake(error: BaseException) -> CleanroomError:
+    """What is told of an error that nobody foresaw: its type and place, never its text, which could hold data."""
+    where = error.__traceback__
+    while where is not None and where.tb_next is not None:
+        where = where.tb_next
+    line = f"{where.tb_frame.f_globals.get('__name__', '?')}:{where.tb_lineno}" if where is not None else "?"
+    return CleanroomError(
+        "Our mistake: {name} in {line}.",
+        "Please report it, with the command and the version.",
+        name=type(error).__name__,
+        line=line,
+    )
+
+
 KNOWN = (CleanroomError, InputError, ProtocolError)
 """What `cli` turns into a text and an exit code; anything else is our bug (exit code 1)."""

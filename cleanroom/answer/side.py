@@ -1,0 +1,204 @@
+"""One party's side of a run: its home, its contract, its question, and the channels to its peers."""
+
+import datetime as dt
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cleanroom.answer.slots import Codes, cell_layout, crossed, sizes
+from cleanroom.enclave import handle
+from cleanroom.enclave.handle import Enclave
+from cleanroom.enclave.query import Query, split_name
+from cleanroom.errors import Refused
+from cleanroom.home import Home
+from cleanroom.keys import PublicKeys, SecretAccess
+from cleanroom.matching import cells
+from cleanroom.privacy.history import DatasetVersion, Question
+from cleanroom.privacy.threshold import Rules
+from cleanroom.rooms.contract import Contract, session_context
+from cleanroom.rooms.store import Room
+from cleanroom.rooms.terms import Dataset, Slots
+from protocols import canary
+from protocols.channel import Channel, Transport
+from protocols.paillier import cipher
+from protocols.paillier.cells import CellLayout
+from protocols.paillier.keys import PrivateKey, generate
+from protocols.psi import keyed
+from protocols.rows import Bytes
+
+Step = Callable[[str, int, int], None]
+ENCRYPT_ROWS = 8192
+"""Rows encrypted together: the window of the fixed-base powers grows with them."""
+
+
+@dataclass(frozen=True)
+class Learned:
+    """Something that this party learned by the run: an English template with its parameters."""
+
+    template: str
+    params: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass
+class Side:
+    """What a role needs; `stages` gathers seconds by stage."""
+
+    home: Home
+    room: Room
+    query: Query
+    peers: Mapping[str, Transport]
+    members: Path | None
+    step: Step
+    stages: dict[str, float] = field(default_factory=dict)
+    sent: int = 0
+    enclave_memory: int = 0
+
+    @property
+    def contract(self) -> Contract:
+        """The room's terms."""
+        return self.room.contract
+
+    @property
+    def party(self) -> str:
+        """This party's name."""
+        return self.home.party
+
+    @property
+    def rules(self) -> Rules:
+        """What may leave."""
+        return Rules(self.contract.release.k, self.contract.release.noise)
+
+    @cached_property
+    def dataset(self) -> Dataset:
+        """The dataset this party brings."""
+        return self.contract.dataset_of(self.party)
+
+    @cached_property
+    def peer(self) -> str:
+        """The other owner."""
+        return next(owner for owner in self.contract.owners if owner != self.party)
+
+    @cached_property
+    def context(self) -> bytes:
+        """What sessions bind to."""
+        return session_context(self.contract)
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Time what happens inside, and show it."""
+        self.step(name, 0, 0)
+        start = time.perf_counter()
+        yield
+        self.stages[name] = round(self.stages.get(name, 0.0) + time.perf_counter() - start, 3)
+
+    @contextmanager
+    def channel(self, peer: str, role: str, peer_role: str) -> Iterator[Channel]:
+        """A session with `peer`, bound to the contract and both parties' keys."""
+        term = self.contract.party(peer)
+        theirs = PublicKeys(bytes.fromhex(term.signing), bytes.fromhex(term.exchange))
+        channel = Channel.open(
+            self.peers[peer],
+            role=role,
+            peer_role=peer_role,
+            me=_Signer(self.home),
+            peer_key=theirs.signing,
+            contract_hash=self.context,
+            fingerprints=(self.home.keys.fingerprint, theirs.fingerprint),
+            parameters={"k": self.contract.release.k},
+        )
+        with channel:
+            yield channel
+            self.sent += channel.sent
+
+    @contextmanager
+    def enclave(self) -> Iterator[Enclave]:
+        """A fresh enclave process; its peak memory is kept."""
+        with handle.start() as enclave:
+            yield enclave
+        self.enclave_memory = enclave.peak_memory
+
+    @cached_property
+    def room_key(self) -> bytes:
+        """What the data owners share and nobody else has."""
+        secret = self.home.keys.exchange_secret(SecretAccess("agree on the room key"))
+        return keyed.room_key(secret, bytes.fromhex(self.contract.party(self.peer).exchange), self.context)
+
+    def canaries(self, side: str, width: int) -> canary.Canaries:
+        """This side's canaries."""
+        return canary.draw(keyed.subkey(self.room_key, "canary"), side, width)
+
+    def digests(self) -> Bytes:
+        """The identities of this party's dataset, in the vault's order. Raises Refused above the contract's bound."""
+        found = self.home.vault.digests(self.dataset.name)
+        if len(found) > self.dataset.rows:
+            raise Refused("The dataset {dataset} has more rows than the contract allows.", dataset=self.dataset.name)
+        return found
+
+    def own(self, names: tuple[str, ...]) -> list[str]:
+        """Those columns of `names` (dataset.column) that are this party's, without the dataset."""
+        return [column for dataset, column in map(split_name, names) if dataset == self.dataset.name]
+
+    def codes(self, column: str) -> Codes:
+        """The cell of every row in a category or bucket."""
+        return cells.codes(self.home.vault, self.dataset.name, self.room.annex(self.dataset.name, column))
+
+    def amounts(self, column: str) -> Codes:
+        """The clamped amount of every row."""
+        return cells.amounts(self.home.vault, self.dataset.name, self.dataset.column(column))
+
+    def paillier(self, slots: Slots) -> PrivateKey:
+        """This party's Paillier key of the contract's size, made at first use."""
+        name = f"paillier-{slots.key_bits}"
+        access = SecretAccess("decrypt sums of this party's own columns")
+        made = self.home.keys.secret(name, lambda: generate(slots.key_bits).export_secret(), access)
+        return PrivateKey.import_secret(made)
+
+    def slot_rows(self, slots: Slots, key: PrivateKey) -> tuple[CellLayout, Bytes]:
+        """The slots of every row, encrypted under this party's own key: uint8[rows, plaintexts · width]."""
+        layout = cell_layout(self.contract, self.dataset, slots)
+        rows = self.home.vault.rows(self.dataset.name)
+        codes = crossed([self.codes(name) for name in slots.by], sizes(self.dataset, slots.by), rows)
+        amounts = [self.amounts(name) for name in slots.sums]
+        values = np.stack(amounts, axis=1) if amounts else np.empty((rows, 0), np.int64)
+        encrypted = np.empty((rows, layout.plaintexts * key.public.width), np.uint8)
+        for start in range(0, rows, ENCRYPT_ROWS):
+            part = slice(start, start + ENCRYPT_ROWS)
+            encrypted[part] = cipher.encrypt(key, layout.encode(codes[part], values[part], key.public))
+            self.step("encrypt", min(start + ENCRYPT_ROWS, rows), rows)
+        return layout, encrypted
+
+    def version(self) -> DatasetVersion:
+        """The version of the dataset that this run is about."""
+        manifest = self.home.vault.manifest(self.dataset.name)
+        return DatasetVersion(self.party, self.dataset.name, manifest.digest, manifest.rows)
+
+    def question(self, versions: tuple[DatasetVersion, ...], epochs: Mapping[str, int]) -> Question:
+        """The canonical question, in terms both sides share."""
+        epoch = ",".join(f"{owner}:{epochs[owner]}" for owner in sorted(epochs))
+        ordered = tuple(sorted(versions, key=lambda version: version.owner))
+        return Question(self.query.by, self.query.sums, self.contract.digest(), ordered, epoch)
+
+
+def now() -> str:
+    """The time in UTC, to the second."""
+    return dt.datetime.now(dt.UTC).replace(microsecond=0).isoformat()
+
+
+class _Signer:
+    """The home's signing key as protocols want it."""
+
+    def __init__(self, home: Home) -> None:
+        self._keys = home.keys
+
+    @property
+    def public(self) -> bytes:
+        return self._keys.public.signing
+
+    def sign(self, label: str, message: bytes) -> bytes:
+        return self._keys.sign(label, message)

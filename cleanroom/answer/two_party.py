@@ -1,0 +1,268 @@
+"""The two-party room: the receiver hosts the enclave and groups by its own columns; the sender holds the slots' key.
+
+sender               host
+key, proof     →                    Paillier–Blum proof checked before anything is encrypted to it
+             match (dh)             the host learns its matched rows (join-sum: their number) and opens labels
+               ←     sums           groups in a secret order, codes relabelled, amounts masked, all re-randomised
+opened         →                    counts and masked amounts of released cells only
+               ←     release        the table, for the sender as a recipient
+"""
+
+import os
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from cleanroom.answer.notes import hear, receive_rows, send_rows, tell
+from cleanroom.answer.release import labelled
+from cleanroom.answer.side import Side
+from cleanroom.answer.slots import Codes, cell_layout, sizes, uncrossed
+from cleanroom.enclave.query import PEOPLE, SLOTS, Groups, Query
+from cleanroom.errors import Refused
+from cleanroom.privacy.threshold import release_groups
+from cleanroom.rooms.terms import Slots
+from protocols.channel import Channel
+from protocols.errors import BadMessage
+from protocols.paillier import answer, cipher, modulus_proof
+from protocols.paillier.keys import PrivateKey, PublicKey
+from protocols.psi import dh
+from protocols.rows import permutation, schema, to_batch
+
+LOAD_ROWS = 2048
+MOST_GROUPS = 100_000
+Table = dict[str, Any]
+"""A released table in codes: by (column → codes), people, sums (column → minor units), withheld."""
+
+
+# -- the host
+
+
+def match_as_host(side: Side, channel: Channel) -> tuple[dh.ReceiverResult, PublicKey | None]:
+    """Learn what the contract's protocol gives the receiver, with the sender's labels where it has slots."""
+    theirs = side.contract.dataset_of(side.peer)
+    slots = side.contract.slots_of(theirs.name)
+    public, width = None, 0
+    if slots:
+        public = hear_key(side, channel, slots)
+        width = cell_layout(side.contract, theirs, slots).plaintexts * public.width
+    items = side.digests()
+    with side.stage("match"):
+        result = dh.receiver(
+            channel,
+            items,
+            label_width=width,
+            canaries=side.canaries("receiver", items.shape[1]),
+            ordered=side.contract.match.output == "members",
+        )
+    if result.peer_rows > theirs.rows:
+        raise Refused("The dataset {dataset} has more rows than the contract allows.", dataset=theirs.name)
+    if public is not None:
+        with side.stage("check"):
+            for part in range(0, len(result.labels), LOAD_ROWS):
+                cipher.check_ciphertexts(public, result.labels[part : part + LOAD_ROWS])
+    return result, public
+
+
+def answer_as_host(
+    side: Side, channel: Channel, result: dh.ReceiverResult, public: PublicKey | None
+) -> tuple[Table, tuple[str, ...]]:
+    """The released table in codes, and what the enclave's process had given up."""
+    theirs = side.contract.dataset_of(side.peer)
+    own_by = tuple(f"{side.dataset.name}.{name}" for name in side.own(side.query.by))
+    own_sums = tuple(f"{side.dataset.name}.{name}" for name in side.own(side.query.sums))
+    slot_sum = (f"{theirs.name}.{SLOTS}",) if public is not None else ()
+    with side.stage("enclave"), side.enclave() as enclave:
+        columns = _own_columns(side, result)
+        enclave.load_matched(*_matched_rows(columns, slot_sum, result))
+        keys = {theirs.name: public.n} if public is not None else {}
+        groups = enclave.run(Query(own_by, own_sums + slot_sum), keys)
+        isolation = enclave.isolation
+    if public is None:
+        return _released_here(side, groups, own_by, own_sums), isolation
+    with side.stage("sums"):
+        return _released_there(side, channel, groups, own_by, own_sums, public), isolation
+
+
+def _own_columns(side: Side, result: dh.ReceiverResult) -> dict[str, NDArray[np.int64]]:
+    """The host's columns of the question, at its matched rows."""
+    if result.matched is None:
+        return {}
+    name = side.dataset.name
+    columns = {f"{name}.{column}": side.codes(column)[result.matched] for column in side.own(side.query.by)}
+    return columns | {f"{name}.{column}": side.amounts(column)[result.matched] for column in side.own(side.query.sums)}
+
+
+def _matched_rows(
+    columns: Mapping[str, NDArray[np.int64]], slots: tuple[str, ...], result: dh.ReceiverResult
+) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:
+    width = result.labels.shape[1]
+    fields = [pa.field(name, pa.int64()) for name in columns] + [pa.field(name, pa.binary(width)) for name in slots]
+    if not fields:  # an enclave counts rows, and a row needs a column
+        columns = {"match.row": np.zeros(result.size, np.int64)}
+        fields = [pa.field("match.row", pa.int64())]
+    of = pa.schema(fields)
+
+    def batches() -> Iterator[pa.RecordBatch]:
+        for start in range(0, result.size, LOAD_ROWS):
+            part = slice(start, start + LOAD_ROWS)
+            arrays = [pa.array(values[part]) for values in columns.values()]
+            if slots:
+                arrays += to_batch(schema({"row": width}), result.labels[part]).columns
+            yield pa.record_batch(arrays, schema=of)
+
+    return of, batches()
+
+
+def _released_here(side: Side, groups: Groups, by: tuple[str, ...], sums: tuple[str, ...]) -> Table:
+    """Without slots the host counts, and applies the threshold, alone."""
+    released = release_groups(groups.table, by, side.rules)
+    table = released.table
+    return {
+        "by": {name: table.column(name).to_pylist() for name in by},
+        "people": table.column(PEOPLE).to_pylist(),
+        "sums": {name: [int(value) for value in table.column(name).to_pylist()] for name in sums},
+        "withheld": released.withheld,
+    }
+
+
+def _released_there(side: Side, channel: Channel, groups: Groups, by: tuple[str, ...], sums: tuple[str, ...],
+                    public: PublicKey) -> Table:  # fmt: skip
+    """Ask the key holder, who applies the threshold, for the cells that may be shown."""
+    theirs = side.contract.dataset_of(side.peer)
+    slots = side.contract.slots_of(theirs.name)
+    if slots is None:
+        raise BadMessage("A message is not in the form that this version knows.")
+    layout = cell_layout(side.contract, theirs, slots)
+    if sums and slots.by:
+        raise Refused("Two parties alone cannot sum the receiver's own column by the other side's.")
+    order = permutation(len(groups.table), os.urandom)
+    people = groups.table.column(PEOPLE).to_numpy()[order]
+    own = [groups.table.column(name).to_numpy()[order] for name in by]
+    rows, masks = answer.prepare(public, layout, groups.ciphertexts[theirs.name][order], people)
+    tell(channel, "sums.groups", {"codes": [_relabelled(codes) for codes in own], "people": people.tolist()})
+    send_rows(channel, "sums.rows", rows)
+    opened = hear(channel, "sums.opened")
+    group, cell, counts = _cells_of(opened, len(order), layout.cells)
+    amounts = len(layout.amounts)
+    packed = receive_rows(channel, "sums.amounts", rows=len(group), width=max(answer.AMOUNT_WIDTH * amounts, 1))
+    masked = answer.unpack_amounts(packed[:, : answer.AMOUNT_WIDTH * amounts]).reshape(len(group), amounts)
+    values = answer.unmask(layout, masked, masks[group, cell])
+    codes = {name: axis[group].tolist() for name, axis in zip(by, own, strict=True)}
+    for name, axis in zip(slots.by, uncrossed(cell, sizes(theirs, slots.by)), strict=True):
+        codes[f"{theirs.name}.{name}"] = axis.tolist()
+    totals = {f"{theirs.name}.{name}": [int(value) for value in values[:, at]] for at, name in enumerate(slots.sums)}
+    for name in sums:  # of whole groups: with own sums the other side has no cells (checked above)
+        totals[name] = groups.table.column(name).to_numpy()[order][group].tolist()
+    return {"by": codes, "people": counts.tolist(), "sums": totals, "withheld": bool(opened["withheld"])}
+
+
+def _cells_of(opened: Any, groups: int, cells: int) -> tuple[Codes, Codes, Codes]:
+    """Group, cell and count of every released cell, as the key holder told. Raises BadMessage."""
+    try:
+        group, cell, counts = (np.array(opened[name], np.int64) for name in ("group", "cell", "people"))
+        sound = len(group) == len(cell) == len(counts) and isinstance(opened["withheld"], bool)
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
+        raise BadMessage("A message is not in the form that this version knows.") from error
+    if not sound or ((group < 0) | (group >= groups) | (cell < 0) | (cell >= cells)).any():
+        raise BadMessage("A message is not in the form that this version knows.")
+    return group, cell, counts
+
+
+def _relabelled(codes: NDArray[np.int64]) -> list[int]:
+    """The same partition under names drawn at random, so that the key holder sees structure but no labels."""
+    values = np.unique(codes)
+    names = permutation(len(values), os.urandom)
+    return [int(name) for name in names[np.searchsorted(values, codes)]]
+
+
+def tell_key(side: Side, channel: Channel, key: PrivateKey) -> None:
+    """Tell the peer this party's Paillier key, with the proof that it is a sound one, good for this session only."""
+    proof = modulus_proof.prove(key, side.context + channel.session)
+    tell(channel, "paillier", {"key": key.public.to_bytes().hex(), "proof": proof.hex()})
+
+
+def hear_key(side: Side, channel: Channel, slots: Slots) -> PublicKey:
+    """The peer's Paillier key. Raises BadMessage for another size than the contract's, or a proof that fails."""
+    told = hear(channel, "paillier")
+    try:
+        public = PublicKey.from_bytes(bytes.fromhex(told["key"]))
+        proof = bytes.fromhex(told["proof"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise BadMessage("A message is not in the form that this version knows.") from error
+    if public.bits != slots.key_bits:
+        raise BadMessage("The peer's Paillier key has another size than the contract says.")
+    modulus_proof.verify(public, proof, side.context + channel.session)
+    return public
+
+
+# -- the sender, who holds the key
+
+
+def match_as_sender(side: Side, channel: Channel) -> tuple[dh.SenderResult, PrivateKey | None]:
+    """Let the host match, and give it the slots of the rows it matches."""
+    slots = side.contract.slots_of(side.dataset.name)
+    key, labels = None, None
+    items = side.digests()
+    if slots:
+        with side.stage("encrypt"):
+            key = side.paillier(slots)
+            tell_key(side, channel, key)
+            _, labels = side.slot_rows(slots, key)
+    with side.stage("match"):
+        ordered = side.contract.match.output == "members"
+        result = dh.sender(channel, items, labels, canaries=side.canaries("sender", items.shape[1]), ordered=ordered)
+    if result.peer_rows > side.contract.dataset_of(side.peer).rows:
+        raise Refused(
+            "The dataset {dataset} has more rows than the contract allows.",
+            dataset=side.contract.dataset_of(side.peer).name,
+        )
+    return result, key
+
+
+def open_as_sender(side: Side, channel: Channel, key: PrivateKey) -> None:
+    """Decrypt the host's sums, apply the threshold, and return the cells that may be shown."""
+    slots = side.contract.slots_of(side.dataset.name)
+    if slots is None:
+        raise BadMessage("A message is not in the form that this version knows.")
+    layout = cell_layout(side.contract, side.dataset, slots)
+    told = hear(channel, "sums.groups")
+    people = np.array(told["people"], np.int64)
+    axes = [np.array(codes, np.int64) for codes in told["codes"]]
+    if len(people) > MOST_GROUPS or any(len(axis) != len(people) for axis in axes):
+        raise BadMessage("A message is not in the form that this version knows.")
+    rows = receive_rows(channel, "sums.rows", rows=len(people), width=layout.plaintexts * key.public.width)
+    totals = answer.open_sums(key, layout, rows)
+    if (totals.counts.sum(axis=1) != people).any():
+        raise BadMessage("The counts of a group do not add up.")
+    group, cell = np.nonzero(totals.counts)
+    columns = {f"host.{at}": axis[group] for at, axis in enumerate(axes)}
+    for name, axis in zip(slots.by, uncrossed(cell.astype(np.int64), sizes(side.dataset, slots.by)), strict=True):
+        columns[f"own.{name}"] = axis
+    by = list(columns)
+    cells = pa.table({**columns, PEOPLE: totals.counts[group, cell], "group": group, "cell": cell})
+    released = release_groups(cells, by, side.rules)
+    group, cell = (released.table.column(name).to_numpy() for name in ("group", "cell"))
+    tell(channel, "sums.opened", {
+        "group": group.tolist(), "cell": cell.tolist(), "people": released.table.column(PEOPLE).to_pylist(),
+        "withheld": released.withheld,
+    })  # fmt: skip
+    masked = totals.amounts[group, cell]
+    packed = answer.pack_amounts(masked) if masked.shape[1] else np.zeros((len(group), 1), np.uint8)
+    send_rows(channel, "sums.amounts", packed)
+
+
+def table_of(side: Side, table: Table) -> pa.Table:
+    """The released table with labels; the same at every recipient. Raises BadMessage below the threshold.
+
+    A question without columns asks for the size, which leaves as a range only: its table has no row.
+    """
+    if not side.query.by and not side.query.sums:
+        return labelled(side.room, (), {}, [], {})
+    if any(count < side.rules.k for count in table["people"]):
+        raise BadMessage("The peer released a group below the contract's threshold.")
+    by = {name: table["by"][name] for name in side.query.by}
+    sums = {name: table["sums"][name] for name in side.query.sums}
+    return labelled(side.room, side.query.by, by, table["people"], sums)

@@ -1,0 +1,111 @@
+"""The datasets of one node: examined, added, listed, forgotten. What comes back holds counts and names, no value."""
+
+import datetime as dt
+import io
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from connectors.doctor import examine
+from connectors.events import fold, load_features
+
+from cleanroom.answer.closing import open_ledger
+from cleanroom.errors import UsageError
+from cleanroom.home import Home
+from cleanroom.importing import Wish, import_source, look, plain
+from cleanroom.lang import t
+from connectors.identity import DEFAULT_PROFILE, profile
+from connectors.importing import Importer, ImportSpec
+from connectors.mapping import identity_column, load_mapping
+from connectors.memory import ArrowSource
+from connectors.open import open_source
+from connectors.source import Source
+from protocols.rows import to_rows
+
+
+def open_home(path: Path, *, party: str = "merchant") -> Home:
+    """The home at `path` (~ is the user's folder); made at first use."""
+    path = path.expanduser()
+    return Home.open(path) if (path / "node.json").exists() else Home.create(path, party)
+
+
+def doctor(file: str, on: str, named: str | None, mapping: str | None) -> dict[str, Any]:
+    """Mapping, funnel and advice for a source."""
+    source = open_source(file)
+    found = examine(source, on, named, load_mapping(Path(mapping)) if mapping else None)
+    return {
+        "source": source.label,
+        "notes": [t(template, **params) for template, params in source.notes],
+        "columns": [plain(column) for column in found.mapping.columns],
+        "preset": found.mapping.preset,
+        "funnel": plain(found.funnel),
+        "advice": [t(template, **params) for template, params in found.advice],
+    }
+
+
+def add(home: Path, file: str, name: str, on: str, named: str | None, mapping: str | None, features: str | None,
+        as_of: str | None, progress: Callable[[str, str, int, int], None]) -> dict[str, Any]:  # fmt: skip
+    """Import a source, or the features folded from a source of events, as a new version of the dataset `name`."""
+    node = open_home(home)
+    source: Source = open_source(file)
+    if features:
+        source = fold(source, load_features(Path(features)), day(as_of))
+    wish = Wish(name, file, on, named, mapping, everything=True)
+    result = import_source(node, wish, lambda rows: progress(node.party, "import", rows, 0), source)
+    manifest = node.vault.manifest(name)
+    with open_ledger(node) as ledger:
+        ledger.append("import", {"dataset": name, "manifest": manifest.digest, "rows": manifest.rows})
+    return {"home": str(node.path), **result, "version": manifest.version, "forgotten": manifest.tombstoned}
+
+
+def listed(home: Path) -> dict[str, Any]:
+    """The datasets of a home."""
+    node = open_home(home)
+    datasets = []
+    for name in node.vault.datasets():
+        manifest = node.vault.manifest(name)
+        meta: Any = manifest.meta
+        datasets.append({
+            "name": name, "version": manifest.version, "rows": manifest.rows, "created": manifest.created,
+            "identity": meta["identity"], "profile": meta["profile"], "source": meta["source"],
+            "columns": [{"name": column["name"], "kind": column["kind"]} for column in meta["columns"]],
+        })  # fmt: skip
+    return {"home": str(node.path), "party": node.party, "datasets": datasets}
+
+
+def forget(home: Path, people: str, on: str, named: str | None) -> dict[str, Any]:
+    """Forget everyone in a file, or on standard input one identity a line, in all datasets and for ever."""
+    node = Home.open(home.expanduser())
+    source = _from_stdin(on) if people == "-" else open_source(people)
+    mapping = look(source, None)
+    identity = identity_column(mapping, on)
+    used = profile(named or DEFAULT_PROFILE[identity.name])
+    importer = Importer(source, ImportSpec(mapping, identity.header, used.name))
+    parts = [to_rows(batch.column("digest")) for batch in importer.batches()]
+    funnel = importer.funnel()
+    if not parts:
+        raise UsageError("Nobody was named that could be forgotten.", "Check the file with cleanroom data doctor.")
+    digests = np.unique(np.concatenate(parts), axis=0)
+    forgotten = node.vault.forget(digests)
+    with open_ledger(node) as ledger:
+        for name, rows in forgotten.datasets.items():
+            ledger.append("forget", {"dataset": name, "persons": rows, "epoch": str(forgotten.epoch)})
+    return {"persons": len(digests), "datasets": dict(forgotten.datasets), "losses": plain(funnel.losses)}
+
+
+def day(as_of: str | None) -> dt.date:
+    """The day meant: by default yesterday (T-1) as days are in China. Raises UsageError."""
+    if as_of is None:
+        return (dt.datetime.now(dt.UTC) + dt.timedelta(hours=8)).date() - dt.timedelta(days=1)
+    try:
+        return dt.date.fromisoformat(as_of)
+    except ValueError as error:
+        raise UsageError("{given} is not a day.", "Write it as 2026-01-31.", given=as_of) from error
+
+
+def _from_stdin(on: str) -> Source:
+    lines = [line.strip() for line in io.TextIOWrapper(sys.stdin.buffer, "utf-8-sig")]
+    return ArrowSource("stdin", pa.table({on: pa.array([line for line in lines if line], pa.string())}))

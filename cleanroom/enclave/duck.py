@@ -1,0 +1,231 @@
+"""The engine inside the enclave process: DuckDB in memory, over Arrow tables, with nothing but regenerated SQL.
+
+DuckDB has no files, no extensions, no settings that can be changed and no sight of Python's variables. Its own error
+texts may hold values, so none is ever passed on.
+"""
+
+import threading
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from cleanroom.enclave import products, sql, tables
+from cleanroom.enclave.errors import LimitReached
+from cleanroom.enclave.query import COUNTED, PEOPLE, Groups, Query
+from cleanroom.errors import UsageError
+from protocols.errors import BadMessage
+
+
+def connect(memory: int, threads: int) -> duckdb.DuckDBPyConnection:
+    """A connection that can reach nothing but the tables registered with it."""
+    config: dict[str, str | bool | int | float | list[str]] = {
+        "threads": threads,
+        "memory_limit": f"{max(memory, 1 << 20) >> 10}KiB",
+        "temp_directory": "",
+        "autoload_known_extensions": "false",
+        "autoinstall_known_extensions": "false",
+        "allow_community_extensions": "false",
+        "allow_unsigned_extensions": "false",
+        "allow_persistent_secrets": "false",
+        "allow_unredacted_secrets": "false",
+        "python_enable_replacements": "false",
+    }
+    connection = duckdb.connect(":memory:", config=config)
+    connection.execute("SET enable_external_access=false")
+    connection.execute("SET lock_configuration=true")
+    return connection
+
+
+class DuckEngine:
+    """An `Engine` for rows that fit one machine's memory: load, match, then any number of queries."""
+
+    def __init__(self, memory: int, threads: int, seconds: float) -> None:
+        """`memory`: bytes for rows and DuckDB together; `seconds`: the most that a match or a query may take."""
+        self._budget, self._threads, self._seconds = tables.Budget(memory), threads, seconds
+        self._deadline = 0.0
+        self._loaded: dict[str, tables.Loaded] = {}
+        self._slots: dict[str, tables.Slots] = {}
+        self._matched: pa.Table | None = None
+        self._connection: duckdb.DuckDBPyConnection | None = None
+
+    def load(self, dataset: str, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> int:
+        """Take in a dataset's rows: `token` and columns `<dataset>.…`. Returns how many rows."""
+        if dataset in self._loaded or self._matched is not None:
+            raise UsageError("{dataset} is loaded already.", "Start an enclave for each match.", dataset=dataset)
+        loaded = self._loaded[dataset] = self._read(schema, batches, dataset)
+        return loaded.rows
+
+    def load_matched(self, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> int:
+        """Take in rows that a protocol has matched already, one a person. Returns how many."""
+        if self._loaded or self._matched is not None:
+            raise UsageError("The enclave has rows already.", "Start an enclave for each match.")
+        loaded = self._read(schema, batches)
+        position = tables.as_array(np.arange(loaded.rows, dtype=np.int64))
+        plain = loaded.plain_table()
+        # "" has no slots: it keeps the number of rows where there are no other columns
+        columns = {sql.position_column(dataset): position for dataset in ("", *loaded.slots)}
+        self._matched = pa.table(columns | {name: plain.column(name) for name in plain.column_names})
+        self._slots = loaded.slots
+        return loaded.rows
+
+    def drop(self, tokens: NDArray[np.uint8]) -> dict[str, int]:
+        """Leave out the rows of these tokens (uint8[n, 16]) before the match; dataset → rows left out."""
+        if self._matched is not None:
+            raise UsageError("The match is done; no tokens can be left out of it.", "Leave them out first.")
+        words = np.ascontiguousarray(tokens).view(np.uint64).reshape(-1, 2)
+        return {dataset: loaded.drop(words) for dataset, loaded in self._loaded.items()}
+
+    def match(self, left: str, right: str) -> int:
+        """Line up two datasets by token; how many people are in both. Raises BadMessage for a token given twice."""
+        if self._matched is not None or left == right:
+            raise UsageError("An enclave matches two datasets, once.", "Start an enclave for each match.")
+        sides = {sql.LEFT: self._dataset(left), sql.RIGHT: self._dataset(right)}
+        self._loaded.clear()
+        pairs = self._pairs(sides)
+        columns: dict[str, pa.ChunkedArray] = {}
+        for dataset, (side, loaded) in zip((left, right), sides.items(), strict=True):
+            chosen, plain = pairs.column(side), loaded.plain_table()
+            columns |= {name: plain.column(name).take(chosen) for name in plain.column_names}
+            columns[sql.position_column(dataset)] = chosen
+            self._slots |= loaded.slots
+        tables.check_distinct(columns)
+        self._matched = pa.table(columns)
+        self._budget.held = self._matched.nbytes + sum(slots.nbytes for slots in self._slots.values())
+        return len(pairs)
+
+    def positions(self, dataset: str) -> pa.Int64Array:
+        """Which rows of `dataset` are matched: positions in the order it was loaded, ascending."""
+        name = sql.position_column(dataset)
+        matched = self._ready()
+        if name not in matched.column_names:
+            raise UsageError("The enclave has no dataset {dataset}.", dataset=dataset)
+        return tables.as_array(np.sort(tables.as_numbers(matched.column(name))))
+
+    def run(self, query: Query, public_keys: Mapping[str, int]) -> Groups:
+        """See `Engine.run`."""
+        matched = self._ready()
+        _check_columns(query, matched.schema, self._slots, public_keys)
+        with self._duckdb() as connection:
+            connection.register(sql.MATCHED, matched)
+            table = _typed(connection.sql(sql.groups(query)).to_arrow_table(), query, matched.schema)
+            ciphertexts = {
+                dataset: products.group_products(
+                    public_keys[dataset],
+                    self._slots[dataset],
+                    self._places(connection, query, dataset),
+                    len(table),
+                    self._look,
+                )
+                for dataset in query.slots
+            }
+        return Groups(table, ciphertexts)
+
+    def _read(self, schema: pa.Schema, batches: Iterable[pa.RecordBatch], dataset: str | None = None) -> tables.Loaded:
+        try:
+            return tables.read(schema, batches, self._budget, dataset)
+        except MemoryError:
+            raise self._budget.exceeded() from None
+
+    def _pairs(self, sides: Mapping[str, tables.Loaded]) -> pa.Table:
+        """Columns `left` and `right`: the positions of each matched person."""
+        with self._duckdb() as connection:
+            for side, loaded in sides.items():
+                high, low, position = loaded.token_halves()
+                _check_unique(loaded.dataset, high, low)
+                columns = [tables.as_array(values) for values in (high, low, position)]
+                connection.register(side, pa.table(columns, names=[*sql.TOKEN_HALVES, "position"]))
+            pairs = connection.sql(sql.pairs()).to_arrow_table()
+            for side in sides:
+                connection.unregister(side)
+        return pairs
+
+    def _places(self, connection: duckdb.DuckDBPyConnection, query: Query, dataset: str) -> NDArray[np.int64]:
+        """int64[rows of dataset]: each row's group, -1 where the row is not matched."""
+        places = np.full(self._slots[dataset].rows, -1, np.int64)
+        members = connection.sql(sql.memberships(query, dataset)).to_arrow_table()
+        places[tables.as_numbers(members.column("position"))] = tables.as_numbers(
+            members.column(sql.GROUP).cast(pa.int64())
+        )
+        return places
+
+    def _dataset(self, name: str) -> tables.Loaded:
+        if name not in self._loaded:
+            raise UsageError("The enclave has no dataset {dataset}.", dataset=name)
+        return self._loaded[name]
+
+    def _ready(self) -> pa.Table:
+        if self._matched is None:
+            raise UsageError("There are no matched rows in the enclave yet.", "Load and match first.")
+        return self._matched
+
+    @contextmanager
+    def _duckdb(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """The connection, for one piece of work, which ends at the limits of time and memory."""
+        self._connection = connection = self._connection or connect(self._budget.left, self._threads)
+        self._deadline = time.monotonic() + self._seconds
+        timer = threading.Timer(self._seconds, connection.interrupt)
+        timer.daemon = True
+        timer.start()
+        try:
+            yield connection
+        except duckdb.InterruptException:
+            raise self._too_slow() from None
+        except (duckdb.OutOfMemoryException, MemoryError):
+            raise self._budget.exceeded() from None
+        finally:
+            timer.cancel()
+
+    def _look(self) -> None:
+        if time.monotonic() > self._deadline:
+            raise self._too_slow()
+
+    def _too_slow(self) -> LimitReached:
+        return LimitReached(
+            "The query did not end within {seconds} seconds.",
+            "Ask for fewer columns, or give the enclave more time.",
+            seconds=f"{self._seconds:g}",
+        )
+
+
+def _check_unique(dataset: str, high: NDArray[np.uint64], low: NDArray[np.uint64]) -> None:
+    """Raise BadMessage where a token stands twice: one person would count more than once."""
+    ordered = np.sort(high)
+    again = np.unique(ordered[1:][ordered[1:] == ordered[:-1]])
+    rows = np.flatnonzero(np.isin(high, again)) if len(again) else again
+    if len(rows) and len(np.unique(np.stack([high[rows], low[rows]], axis=1), axis=0)) < len(rows):
+        raise BadMessage("Some persons stand twice in {dataset}.", "Its owner keeps one row a person.", dataset=dataset)
+
+
+def _check_columns(
+    query: Query, schema: pa.Schema, slots: Mapping[str, object], public_keys: Mapping[str, int]
+) -> None:
+    """Raise UsageError for what a query names and the enclave does not have, before any SQL is made."""
+    for name in (*query.by, *query.plain_sums):
+        if name not in schema.names:
+            raise UsageError("The enclave has no column {name}.", "The contract names the columns.", name=name)
+    for name in query.plain_sums:
+        if schema.field(name).type != pa.int64():
+            raise UsageError("Column {name} is not a whole number, so it has no sum.", name=name)
+    for dataset in query.slots:
+        if dataset not in slots:
+            raise UsageError("The enclave has no ciphertexts of {dataset}.", dataset=dataset)
+        if dataset not in public_keys:
+            raise UsageError("The public key of {dataset} is missing.", dataset=dataset)
+
+
+def _typed(table: pa.Table, query: Query, schema: pa.Schema) -> pa.Table:
+    """The groups with the types that the columns came in, and sums as int64. Raises LimitReached beyond 64 bits."""
+    kinds = [schema.field(name) for name in query.by] + [pa.field(PEOPLE, pa.int64())]
+    for name in query.plain_sums:
+        kinds += [pa.field(name, pa.int64()), pa.field(name + COUNTED, pa.int64())]
+    try:
+        columns = [pc.cast(table.column(kind.name), kind.type) for kind in kinds]
+    except pa.ArrowInvalid:
+        raise LimitReached("A sum does not fit 64 bits.", "Narrow the bounds of the summed columns.") from None
+    return pa.table(dict(zip([kind.name for kind in kinds], columns, strict=True)))

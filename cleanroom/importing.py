@@ -1,0 +1,119 @@
+"""From a source into the vault: identities normalised, columns typed, duplicates merged, every row accounted for."""
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cleanroom.errors import UsageError
+from cleanroom.home import Home
+from cleanroom.vault.manifest import Manifest
+from cleanroom.vault.parts import Finish
+from connectors.headers import Kind
+from connectors.identity import DEFAULT_PROFILE, profile
+from connectors.importing import Importer, ImportSpec, MixedForms, form_of
+from connectors.mapping import Mapping, identity_column, load_mapping, propose
+from connectors.open import open_source
+from connectors.source import Source
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What is to be imported, and how."""
+
+    dataset: str
+    source: str
+    on: str = "phone"
+    profile: str | None = None
+    mapping: str | None = None
+    by: tuple[str, ...] = ()
+    sums: tuple[str, ...] = ()
+    everything: bool = False
+
+
+def look(source: Source, mapping: str | None) -> Mapping:
+    """What each column of the source is taken for; a TOML mapping at the path `mapping` has the last word."""
+    first = next(iter(source.batches()), None)
+    sample = first.table if first is not None else source.schema.empty_table().to_batches()
+    overrides = load_mapping(Path(mapping)) if mapping else None
+    return propose(source.schema, sample, overrides)
+
+
+def import_source(home: Home, wish: Wish, progress: Any = None, source: Source | None = None) -> dict[str, Any]:
+    """Put a source into the vault as a new version of the dataset; what came of it, without one value of the data."""
+    source = source or open_source(wish.source)
+    mapping = look(source, wish.mapping)
+    identity = identity_column(mapping, wish.on)
+    kind = identity.name
+    named = profile(wish.profile or DEFAULT_PROFILE.get(kind, ""))
+    if named.kind != kind:
+        raise UsageError(
+            "The profile {profile} is for {kind}, not for {other}.", "Choose another --profile.",
+            profile=named.name, kind=named.kind, other=kind,
+        )  # fmt: skip
+    mapping = with_kinds(mapping, wish)
+    spec = ImportSpec(mapping, identity.header, named.name, typed_columns(mapping, wish), consent=_consent(mapping))
+    common = {
+        "source": source.label,
+        "identity": kind,
+        "profile": named.name,
+        "profile_digest": named.digest(),
+        "columns": [{"header": c.header, "name": c.name, "kind": c.kind} for c in mapping.columns],
+    }
+    try:
+        manifest = _write(home, wish.dataset, Importer(source, spec, progress), common)
+    except MixedForms:  # the first rows misled: look at all of them, then read again
+        form = form_of(source, identity, named)
+        manifest = _write(home, wish.dataset, Importer(source, spec, progress, form=form), common)
+    return {"dataset": wish.dataset, "rows": manifest.rows, **manifest.meta}
+
+
+def _write(home: Home, dataset: str, importer: Importer, common: dict[str, Any]) -> Manifest:
+    def meta() -> dict[str, Any]:
+        return {**common, "funnel": plain(importer.funnel())}
+
+    def finish() -> Finish:
+        amounts = importer.merged() or {}
+        return Finish(importer.keep(), {f"t.{name}": values for name, values in amounts.items()})
+
+    return home.vault.write(dataset, importer.schema, importer.batches(), meta=meta, finish=finish)
+
+
+def _consent(mapping: Mapping) -> str | None:
+    """The column whose yes every row needs, where the source has one."""
+    found = mapping.of_kind("consent")
+    return found[0].header if found else None
+
+
+def with_kinds(mapping: Mapping, wish: Wish) -> Mapping:
+    """The mapping with the kinds that the question needs: what is summed is an amount, what groups is not."""
+    sums = {mapping.find(name).header for name in wish.sums}
+    groups = {mapping.find(name).header for name in wish.by}
+    columns = []
+    for column in mapping.columns:
+        needed: Kind = column.kind
+        if column.header in sums:
+            needed = "amount"
+        elif column.header in groups:
+            needed = {"amount": "bucket", "handle": "category", "ignore": "category"}.get(needed, needed)  # type: ignore[assignment]
+        columns.append(dataclasses.replace(column, kind=needed))
+    return dataclasses.replace(mapping, columns=tuple(columns))
+
+
+def typed_columns(mapping: Mapping, wish: Wish) -> tuple[str, ...]:
+    """Names of the columns to be typed: those the question needs, or all that a contract could use."""
+    if wish.everything:
+        return tuple(c.name for c in mapping.columns if c.kind in ("category", "bucket", "amount", "date"))
+    return tuple(dict.fromkeys(mapping.find(name).name for name in (*wish.by, *wish.sums)))
+
+
+def plain(value: Any) -> Any:
+    """Dataclasses, tuples and numbers as canonical JSON has them."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        value = dataclasses.asdict(value)
+    if isinstance(value, dict):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return [plain(item) for item in value]
+    return value

@@ -1,0 +1,202 @@
+"""Checks of ledgers and receipts afterwards. Nothing here writes or holds a secret.
+
+Each check raises BadData naming its step; a report is the list of steps that held. What a ledger alone cannot show, a
+cut or a fork by the party that holds its key, the heads show that peers have seen (`heads_seen`).
+"""
+
+import datetime as dt
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+
+from cleanroom import private_files
+from cleanroom.errors import BadData
+from cleanroom.keys import verify as verify_signature
+from cleanroom.ledger import receipt as receipts
+from cleanroom.ledger.chain import (
+    COSIGN_LABEL,
+    FORMAT,
+    HEAD_LABEL,
+    Entry,
+    Head,
+    check_body,
+    entry_hash,
+    genesis,
+    head_message,
+    unhex,
+)
+from cleanroom.ledger.ledger import Contents, read
+from cleanroom.ledger.receipt import SignedReceipt
+
+_RECEIPT_LIMIT = 1 << 20
+
+
+@dataclass(frozen=True)
+class AuditReport:
+    """What held. subject: party or room; entries: of the ledger, 0 for a receipt; steps: texts, to be translated."""
+
+    subject: str
+    entries: int
+    steps: tuple[str, ...]
+
+
+LEDGER_STEPS = (
+    "1 owner: the ledger is of a known version, and of this party's key",
+    "2 order: entries are numbered without gaps, and each has the fields of its kind",
+    "3 chain: every entry fixes its own content and the entry before it",
+    "4 signatures: the party signed every entry",
+    "5 debits: every release was debited before, and neither happened twice",
+    "6 answers: every stored answer is the one that was released",
+    "7 countersignatures: what peers have signed is in this ledger",
+    "8 witnesses: what peers have seen of this ledger is still in it",
+)
+
+
+def verify_home_ledger(
+    path: Path, public_key: bytes, *, peers: Mapping[str, bytes] | None = None, witnesses: Sequence[Head] = ()
+) -> AuditReport:
+    """Check a ledger, step by step; raises BadData naming the step that failed.
+
+    `public_key`: whose it should be; `peers`: signing keys by party, the only ones that may countersign (None: any);
+    `witnesses`: heads of this ledger that others hold.
+    """
+    contents = read(path)
+    _check_owner(contents, public_key)  # 1
+    _check_order(contents.entries)  # 2
+    _check_chain(contents, public_key)  # 3
+    _check_signatures(contents, public_key)  # 4
+    _check_debits(contents.entries)  # 5
+    _check_answers(contents)  # 6
+    _check_countersignatures(contents, peers)  # 7
+    _check_witnesses(contents, public_key, witnesses)  # 8
+    steps = LEDGER_STEPS if witnesses else LEDGER_STEPS[:-1]
+    return AuditReport(contents.party, len(contents.entries), steps)
+
+
+def heads_seen(path: Path, key: bytes) -> tuple[Head, ...]:
+    """Heads of the ledger with this key that stand in the ledger at `path`: witnesses for `verify_home_ledger`."""
+    found = []
+    for entry in read(path).entries:
+        check_body(entry.kind, entry.body)
+        body = entry.body
+        if entry.kind == "countersign" and body["whose"] == "theirs" and body["key"] == key.hex():
+            names = {"party": "peer", "key": "key", "seq": "seq", "hash": "hash", "signature": "signature"}
+            found.append(Head.parse({name: body[source] for name, source in names.items()}))
+    return tuple(found)
+
+
+def verify_receipt_file(
+    path: Path,
+    keys: Mapping[str, bytes],
+    *,
+    contract: str | None = None,
+    answer: tuple[pa.Table, bytes] | None = None,
+    ledger: Path | None = None,
+) -> AuditReport:
+    """Check a receipt file as `receipt.verify`, and that the ledger, where one is given, holds its release."""
+    signed = SignedReceipt.parse(private_files.read(path, _RECEIPT_LIMIT))
+    steps = receipts.verify(signed, keys, contract=contract, answer=answer)
+    if ledger is not None:
+        # 6. The ledger holds its release.
+        digest = signed.receipt.digest()
+        if not any(entry.kind == "release" and entry.body.get("receipt") == digest for entry in read(ledger).entries):
+            raise BadData("Receipt, step 6, ledger: this ledger does not hold its release.")
+        steps = (*steps, "6 ledger: it holds this release")
+    return AuditReport(signed.receipt.room, 0, steps)
+
+
+def _check_owner(contents: Contents, public_key: bytes) -> None:
+    if contents.format != FORMAT:
+        raise BadData("Ledger, step 1, owner: its version is not known.", "Update this program.")
+    if contents.key != public_key.hex():
+        raise BadData("Ledger, step 1, owner: it is of another key.")
+
+
+def _check_order(entries: Sequence[Entry]) -> None:
+    for place, entry in enumerate(entries, start=1):
+        if entry.seq != place:
+            raise BadData("Ledger, step 2, order: entry {seq} is missing.", seq=place)
+        try:
+            check_body(entry.kind, entry.body)
+            dt.datetime.strptime(entry.time, "%Y-%m-%dT%H:%M:%SZ")
+        except (BadData, ValueError) as error:
+            raise BadData("Ledger, step 2, order: entry {seq} is not in its form.", seq=place) from error
+
+
+def _check_chain(contents: Contents, public_key: bytes) -> None:
+    previous = genesis(contents.party, public_key)
+    for entry in contents.entries:
+        if entry.previous != previous:
+            raise BadData("Ledger, step 3, chain: entry {seq} does not follow from the one before.", seq=entry.seq)
+        if entry_hash(entry.seq, entry.time, entry.kind, entry.body, previous) != entry.hash:
+            raise BadData("Ledger, step 3, chain: entry {seq} was edited.", seq=entry.seq)
+        previous = entry.hash
+
+
+def _check_signatures(contents: Contents, public_key: bytes) -> None:
+    for entry in contents.entries:
+        message = head_message(contents.party, contents.key, entry.seq, entry.hash)
+        try:
+            verify_signature(public_key, HEAD_LABEL, message, unhex(entry.signature))
+        except BadData as error:
+            raise BadData("Ledger, step 4, signatures: entry {seq} is signed by another key.", seq=entry.seq) from error
+
+
+def _check_debits(entries: Sequence[Entry]) -> None:
+    done: dict[str, set[object]] = {"debit": set(), "release": set()}
+    for entry in entries:
+        if entry.kind not in done:
+            continue
+        question = entry.body["question"]
+        if question in done[entry.kind]:
+            raise BadData("Ledger, step 5, debits: entry {seq} repeats an earlier one.", seq=entry.seq)
+        if entry.kind == "release" and question not in done["debit"]:
+            raise BadData("Ledger, step 5, debits: entry {seq} is a release without a debit.", seq=entry.seq)
+        done[entry.kind].add(question)
+
+
+def _check_answers(contents: Contents) -> None:
+    released = {
+        e.body["question"]: e.body["answer"] for e in contents.entries if e.kind == "release" and e.body["answer"]
+    }
+    if released != contents.answers:
+        raise BadData("Ledger, step 6, answers: stored answers are not those that were released.")
+
+
+def _check_countersignatures(contents: Contents, peers: Mapping[str, bytes] | None) -> None:
+    hashes = _hashes(contents)
+    for entry in contents.entries:
+        if entry.kind != "countersign":
+            continue
+        body = entry.body
+        peer, key, seq, hash_ = str(body["peer"]), str(body["key"]), int(str(body["seq"])), str(body["hash"])
+        if peers is not None and (peer not in peers or peers[peer].hex() != key):
+            raise BadData("Ledger, step 7, countersignatures: entry {seq} is of an unknown peer.", seq=entry.seq)
+        ours = body["whose"] == "ours"
+        if ours and hashes.get(seq) != hash_:
+            raise BadData("Ledger, step 7, countersignatures: entry {seq} is of a head not in here.", seq=entry.seq)
+        message = (
+            head_message(contents.party, contents.key, seq, hash_) if ours else head_message(peer, key, seq, hash_)
+        )
+        try:
+            label = COSIGN_LABEL if ours else HEAD_LABEL
+            verify_signature(unhex(key), label, message, unhex(str(body["signature"])))
+        except BadData as error:
+            raise BadData("Ledger, step 7, countersignatures: entry {seq} does not verify.", seq=entry.seq) from error
+
+
+def _check_witnesses(contents: Contents, public_key: bytes, witnesses: Sequence[Head]) -> None:
+    hashes = _hashes(contents)
+    for head in witnesses:
+        head.verify(public_key)
+        if head.seq not in hashes:
+            raise BadData("Ledger, step 8, witnesses: it is cut: a peer has seen entry {seq}.", seq=head.seq)
+        if hashes[head.seq] != head.hash:
+            raise BadData("Ledger, step 8, witnesses: it is forked: a peer has seen another entry {seq}.", seq=head.seq)
+
+
+def _hashes(contents: Contents) -> dict[int, str]:
+    beginning = genesis(contents.party, bytes.fromhex(contents.key))
+    return {0: beginning} | {entry.seq: entry.hash for entry in contents.entries}

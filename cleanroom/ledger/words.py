@@ -1,0 +1,68 @@
+"""A ledger in words: who did what, and who learned what. Texts are templates, to be translated and filled."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from cleanroom.errors import BadData
+from cleanroom.ledger.chain import Entry, check_body
+from cleanroom.ledger.ledger import read
+
+TEXTS: Mapping[str, str] = {
+    "contract": "The contract {contract} of the room {room} is in force between {parties}.",
+    "import": "A version of the dataset {dataset} with {rows} rows was imported.",
+    "dh/members": "{receiver} learned which of its own rows matched; both sides learned each other's number of rows.",
+    "dh/size": "{receiver} learned the exact size of the match; both sides learned each other's number of rows.",
+    "join-sum/size": "{receiver} learned the exact size of the match; both sides learned each other's number of rows.",
+    "keyed/members": "{receiver} learned which of its own rows matched; both sides learned each other's number of "
+    "rows; {host} learned sizes, the overlap of pseudonyms, how often each token occurs, and exact counts of groups.",
+    "keyed/size": "Both sides learned each other's number of rows; {host} learned sizes, the overlap of pseudonyms, "
+    "how often each token occurs, and exact counts of groups.",
+    "debit": "A question by {by} was charged with {rho_micro} millionths of ρ.",
+    "release": "{recipients} learned a table of {rows} groups of at least {k} people each, counted exactly "
+    "(noise off).",
+    "release/withheld": "{recipients} learned a table of {rows} groups of at least {k} people each, counted exactly "
+    "(noise off); other groups may be withheld.",
+    "forget": "{persons} persons were forgotten in the dataset {dataset}.",
+    "countersign/theirs": "{peer} showed its ledger up to entry {seq}.",
+    "countersign/ours": "{peer} countersigned this ledger up to entry {seq}.",
+}
+"""Entries in words, by their kind and what tells kinds of a kind apart."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """An entry for people. text: English template, the key of its translation; params fill it."""
+
+    seq: int
+    time: str
+    kind: str
+    text: str
+    params: Mapping[str, object]
+
+
+def show(path: Path) -> tuple[Row, ...]:
+    """The entries of the ledger at `path` in words, unverified. Raises BadData for kinds that are not known."""
+    return tuple(_row(entry) for entry in read(path).entries)
+
+
+def _row(entry: Entry) -> Row:
+    check_body(entry.kind, entry.body)
+    body, key = dict(_readable(entry)), entry.kind
+    if entry.kind == "match":
+        key = f"{body['protocol']}/{body['output']}"
+    elif entry.kind == "release" and body["withheld"]:
+        key = "release/withheld"
+    elif entry.kind == "countersign":
+        key = f"countersign/{body['whose']}"
+    if key not in TEXTS:
+        raise BadData("Entry {seq} of the ledger is of a kind that this version does not know.", seq=entry.seq)
+    return Row(entry.seq, entry.time, entry.kind, TEXTS[key], body)
+
+
+def _readable(entry: Entry) -> Iterator[tuple[str, object]]:
+    for name, value in entry.body.items():
+        if isinstance(value, list | tuple):
+            yield name, ", ".join(map(str, value)) or "–"
+        else:
+            yield name, value[:12] if name == "contract" and isinstance(value, str) else value

@@ -1,0 +1,72 @@
+"""How whoever started a party's process talks to it: one JSON object a line over a socket that only the two hold.
+
+Requests name a job; replies are progress, a result or one of our errors. No row of data ever goes this way.
+"""
+
+import json
+import socket
+from typing import Any
+
+from cleanroom import errors
+from cleanroom.errors import KNOWN, CleanroomError, Interrupted, our_mistake
+from connectors.errors import InputError
+from protocols.errors import BadMessage, PeerAborted, ProtocolError
+
+_ERRORS: dict[str, type[Exception]] = {
+    kind.__name__: kind
+    for kind in (
+        errors.UsageError,
+        errors.Refused,
+        errors.BadData,
+        errors.Interrupted,
+        CleanroomError,
+        InputError,
+        BadMessage,
+        PeerAborted,
+        ProtocolError,
+    )
+}
+
+
+class Control:
+    """One end of the line."""
+
+    def __init__(self, line: socket.socket) -> None:
+        self._socket = line
+        self._reader = line.makefile("rb")
+
+    def send(self, message: dict[str, Any]) -> None:
+        """Send one object. Raises Interrupted where the other process is gone."""
+        try:
+            self._socket.sendall(json.dumps(message, ensure_ascii=False).encode() + b"\n")
+        except OSError as error:
+            raise Interrupted("A party's process ended before its work was done.") from error
+
+    def receive(self) -> dict[str, Any] | None:
+        """The next object; None where the other end is closed."""
+        try:
+            line = self._reader.readline()
+        except OSError:
+            return None
+        return dict(json.loads(line)) if line.endswith(b"\n") else None
+
+    def close(self) -> None:
+        """Hang up."""
+        self._reader.close()
+        self._socket.close()
+
+
+def pack_error(error: Exception) -> dict[str, Any]:
+    """An error as it goes over the line."""
+    known = error if isinstance(error, KNOWN) else our_mistake(error)
+    kind = next(kind.__name__ for kind in type(known).__mro__ if kind.__name__ in _ERRORS)
+    params = {
+        name: value if isinstance(value, int | float | str) else str(value) for name, value in known.params.items()
+    }
+    return {"kind": kind, "template": known.template, "hint": known.hint, "params": params}
+
+
+def unpack_error(value: dict[str, Any]) -> Exception:
+    """The error of `pack_error`."""
+    kind = _ERRORS.get(value["kind"], CleanroomError)
+    return kind(value["template"], value["hint"], **value["params"])

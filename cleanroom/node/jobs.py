@@ -1,0 +1,107 @@
+"""The jobs of a party's process, by name: what arrives over the control line, checked, and what goes back.
+
+Every answer is small and holds no row; rows move only through the vault, the protocols and the enclave.
+"""
+
+import datetime as dt
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from cleanroom import importing
+from cleanroom.answer.run import run_room
+from cleanroom.answer.side import Side
+from cleanroom.enclave.query import Query
+from cleanroom.errors import Refused
+from cleanroom.home import Home
+from cleanroom.importing import Wish, import_source
+from cleanroom.matching.cells import propose_bounds, propose_cells
+from cleanroom.rooms.store import Room, Rooms, from_plain
+from cleanroom.vault.manifest import Manifest
+from connectors.open import open_source
+from protocols.channel import Transport
+
+Step = Callable[[str, int, int], None]
+UNIT = "0.01"
+"""Amounts are integers of this part of the currency unit."""
+
+
+class PartyJobs:
+    """One party's side of everything."""
+
+    def __init__(self, home: Home, peers: Mapping[str, Transport], step: Step) -> None:
+        self._home, self._peers, self._step = home, peers, step
+        self._rooms = Rooms(home.rooms)
+
+    def job_look(self, source: str, mapping: str | None, on: str) -> dict[str, Any]:
+        """Columns of a source as they are understood."""
+        understood = importing.look(open_source(source), mapping)
+        return {"columns": [{"header": c.header, "name": c.name, "kind": c.kind} for c in understood.columns]}
+
+    def job_import(self, **wish: Any) -> dict[str, Any]:
+        """Import a source into the vault."""
+        wish["by"], wish["sums"] = tuple(wish["by"]), tuple(wish["sums"])
+        return import_source(self._home, Wish(**wish), lambda rows: self._step("import", rows, 0))
+
+    def job_propose(self, dataset: str, by: list[str], sums: list[str], most: int, least: int) -> list[dict[str, Any]]:
+        """Terms for the columns of a dataset that a question needs."""
+        vault = self._home.vault
+        kinds = kinds_of(vault.manifest(dataset))
+        terms: list[dict[str, Any]] = []
+        for name in by:
+            cells = propose_cells(vault, dataset, name, most=most, least_people=least)
+            kind = "category" if kinds[name] == "category" else "bucket"
+            edges = list(cells.edges)
+            terms.append({"name": name, "kind": kind, "cells": list(cells.labels), "edges": edges})
+        for name in sums:
+            low, high = propose_bounds(vault, dataset, name)
+            terms.append({"name": name, "kind": "amount", "low": low, "high": high, "unit": UNIT})
+        return terms
+
+    def job_keys(self) -> dict[str, str]:
+        """This party's public keys."""
+        public = self._home.keys.public
+        return {"signing": public.signing.hex(), "exchange": public.exchange.hex()}
+
+    def job_sign(self, room: Any) -> str:
+        """Sign a contract that names this party, its keys and (of an owner) a dataset it has. Raises Refused."""
+        offered = from_plain(room)
+        check_own(self._home, offered)
+        signed = offered.signed.sign(self._home.party, self._home.keys)
+        return signed.signatures[self._home.party]
+
+    def job_keep(self, room: Any) -> None:
+        """Keep a contract that all have signed."""
+        offered = from_plain(room)
+        offered.in_force(dt.datetime.now(dt.UTC))
+        self._rooms.save(offered)
+
+    def job_run(self, room: str, query: dict[str, Any], members: str | None = None) -> dict[str, Any]:
+        """This party's role in a match and an answer."""
+        question = Query(tuple(query["by"]), tuple(query["sums"]))
+        held = self._rooms.load(room)
+        out = Path(members) if members else None
+        return asdict(run_room(Side(self._home, held, question, self._peers, out, self._step)))
+
+
+def check_own(home: Home, room: Room) -> None:
+    """What a party checks before it signs: that what it promises is there and not more than it has. Raises Refused."""
+    contract = room.contract
+    if contract.party(home.party).role == "operator":
+        return
+    dataset = contract.dataset_of(home.party)
+    manifest = home.vault.manifest(dataset.name)
+    held = kinds_of(manifest)
+    if missing := next((column.name for column in dataset.columns if column.name not in held), None):
+        raise Refused("The dataset {dataset} has no column {column}.", dataset=dataset.name, column=missing)
+    if manifest.rows > dataset.rows:
+        raise Refused("The dataset {dataset} has more rows than the contract allows.", dataset=dataset.name)
+    if (manifest.meta["identity"], manifest.meta["profile"]) != (dataset.identity, dataset.profile):
+        raise Refused("The dataset {dataset} was imported under another identity profile.", dataset=dataset.name)
+
+
+def kinds_of(manifest: Manifest) -> dict[str, str]:
+    """Canonical column name → kind, as it was imported."""
+    columns: Any = manifest.meta["columns"]
+    return {column["name"]: column["kind"] for column in columns}

@@ -1,0 +1,142 @@
+"""What `overlap` is asked, and what can be refused before or soon after anything is read."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from cleanroom.errors import Refused, UsageError
+from cleanroom.rooms.choose import estimate_seconds
+from cleanroom.rooms.terms import DEFAULT_KEY_BITS, ReleaseRules
+
+SIDES = ("merchant", "platform")
+DATASETS = {"merchant": "crm", "platform": "users"}
+OPERATOR = "operator"
+MOST_SLOT_ROWS = 200_000
+"""Rows beyond which Paillier slots are refused until the fast kernels exist."""
+MOST_CELLS = {"keyed": 50, "dh": 20, "join-sum": 20}
+
+
+@dataclass(frozen=True)
+class Overlap:
+    """What is asked: two sources, how to match them, what to group and sum, who receives."""
+
+    merchant: str
+    platform: str
+    on: str = "phone"
+    profile: str | None = None
+    protocol: Literal["auto", "keyed", "dh", "join-sum"] = "auto"
+    by: tuple[str, ...] = ()
+    sums: tuple[str, ...] = ()
+    receiver: Literal["merchant", "platform"] = "platform"
+    members: Path | None = None
+    k: int = 100
+    receipt: Path | None = None
+    mappings: dict[str, str] = field(default_factory=dict)
+    room: str = "overlap"
+    purpose: str = "audience overlap"
+    key_bits: int = DEFAULT_KEY_BITS
+
+    @property
+    def sender(self) -> str:
+        """The side that does not receive."""
+        return SIDES[1 - SIDES.index(self.receiver)]
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A column of one side, under its canonical name."""
+
+    side: str
+    column: str
+
+    @property
+    def qualified(self) -> str:
+        """dataset.column"""
+        return f"{DATASETS[self.side]}.{self.column}"
+
+
+def check(asked: Overlap) -> None:
+    """Refuse early what can be known before anything is read."""
+    ReleaseRules((asked.receiver,), asked.k)
+    if asked.members is not None and asked.protocol == "join-sum":
+        raise Refused("join-sum tells nobody the matched rows.", "Leave --members out, or use --protocol dh.")
+
+
+def resolve(name: str, looks: dict[str, Any]) -> Reference:
+    """The side and canonical name of a column that the user named, as `tier` or `merchant.tier`.
+
+    Raises UsageError where neither side or both sides have it.
+    """
+    prefix, dot, rest = name.partition(".")
+    side_of = {**{side: side for side in SIDES}, **{dataset: side for side, dataset in DATASETS.items()}}
+    sides = [side_of[prefix]] if dot and prefix in side_of else list(SIDES)
+    wanted = (rest if dot and prefix in side_of else name).casefold()
+    found = [
+        Reference(side, column["name"])
+        for side in sides
+        for column in looks[side]["columns"]
+        if wanted in (column["name"].casefold(), column["header"].casefold())
+    ]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise UsageError(
+            "Both sides have a column {column}.", "Write merchant.{column} or platform.{column}.", column=name
+        )
+    known = ", ".join(f"{side}.{column['name']}" for side in SIDES for column in looks[side]["columns"])
+    raise UsageError("Neither side has a column {column}.", "There are: {known}.", column=name, known=known)
+
+
+def columns_of(side: str, by: list[Reference], sums: list[Reference]) -> dict[str, list[str]]:
+    return {
+        "by": [reference.column for reference in by if reference.side == side],
+        "sums": [reference.column for reference in sums if reference.side == side],
+    }
+
+
+def check_comparable(imports: dict[str, Any]) -> None:
+    """Refuse digests that can never match. Raises Refused."""
+    forms = {side: imports[side]["funnel"]["digest_form"] for side in SIDES}
+    if len(set(forms.values())) > 1:
+        raise Refused(
+            "The merchant's identities are {merchant} digests, the platform's {platform}: they can never match.",
+            "Ask for both sides in SHA-256, or in plain.",
+            **forms,
+        )
+    profiles = {imports[side]["profile_digest"] for side in SIDES}
+    if len(profiles) > 1:
+        raise Refused("The two sides normalise identities differently.", "Use the same version and profile on both.")
+
+
+def slotted_sides(protocol: str, asked: Overlap, by: list[Reference], sums: list[Reference]) -> list[str]:
+    """Sides whose columns travel as Paillier slots. Raises Refused for a question that this protocol cannot answer."""
+    if protocol == "keyed":
+        return sorted({reference.side for reference in sums})
+    own = [reference for reference in (*by, *sums) if reference.side == asked.receiver]
+    theirs = [reference for reference in (*by, *sums) if reference.side == asked.sender]
+    if protocol == "join-sum" and own:
+        raise Refused(
+            "In join-sum the receiver does not learn its matched rows, so its own column {column} cannot be used.",
+            "Use --protocol dh or keyed, or let the other side receive.",
+            column=own[0].column,
+        )
+    if any(reference in sums for reference in own) and any(reference in by for reference in theirs):
+        raise Refused(
+            "Two parties alone cannot sum the receiver's own column by the other side's.",
+            "Let the other side receive (--receiver), or use --protocol keyed.",
+        )
+    return [asked.sender] if theirs or protocol == "join-sum" else []
+
+
+def refuse_slow(protocol: Any, rows: dict[str, int], slotted: list[str]) -> None:
+    """Refuse Paillier slots for more rows than this version does in reasonable time."""
+    for side in slotted:
+        if rows[side] > MOST_SLOT_ROWS:
+            minutes = estimate_seconds(protocol, sum(rows.values()), rows[side]) / 60
+            raise Refused(
+                "Sums and the other side's groups over {rows} rows would take about {minutes} minutes in this version.",
+                "At most {most} rows; without --sum (and --by of the other side) there is no limit.",
+                rows=rows[side],
+                minutes=max(1, round(minutes)),
+                most=MOST_SLOT_ROWS,
+            )

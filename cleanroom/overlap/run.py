@@ -1,0 +1,166 @@
+"""The run of `overlap`: start the parties, import, agree on a contract, match, answer, report."""
+
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from cleanroom.files import replacing
+from cleanroom.home import Home
+from cleanroom.node.local import LocalParties, Progress
+from cleanroom.overlap.asked import (
+    DATASETS,
+    MOST_CELLS,
+    OPERATOR,
+    SIDES,
+    Overlap,
+    Reference,
+    check,
+    check_comparable,
+    columns_of,
+    refuse_slow,
+    resolve,
+    slotted_sides,
+)
+from cleanroom.overlap.drafting import draft_contract
+from cleanroom.rooms.choose import choose
+from cleanroom.rooms.contract import SignedContract
+from cleanroom.rooms.store import Room, to_plain
+
+
+class Clock:
+    """Seconds by stage."""
+
+    def __init__(self) -> None:
+        self.stages: dict[str, float] = {}
+        self._start = time.perf_counter()
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Time what happens inside."""
+        start = time.perf_counter()
+        yield
+        self.stages[name] = round(self.stages.get(name, 0.0) + time.perf_counter() - start, 3)
+
+    def total(self) -> float:
+        """Seconds since the beginning."""
+        return round(time.perf_counter() - self._start, 3)
+
+
+def run(asked: Overlap, home: Path | None = None, progress: Progress | None = None) -> dict[str, Any]:
+    """The whole run; what it returns is the object that `--json` prints.
+
+    home: where the parties' homes stay; by default they live in a temporary folder and are removed at the end.
+    Raises the named errors of every stage; then no output file exists.
+    """
+    check(asked)
+    clock = Clock()
+    folder = home or Path(tempfile.mkdtemp(prefix="cleanroom-"))
+    try:
+        with clock.stage("start"):
+            homes = make_homes(folder, operator=asked.protocol in ("auto", "keyed"))
+            parties = LocalParties(homes, progress)
+        with parties, ExitStack() as outputs:
+            members = outputs.enter_context(replacing(asked.members)) if asked.members else None
+            receipt = outputs.enter_context(replacing(asked.receipt)) if asked.receipt else None
+            result = _run(replace(asked, members=members), parties, clock, homes)
+            if receipt:
+                receipt.write_text(result["receipt"]["file"], "utf-8")
+            result["peak_memory"] |= parties.close()
+    finally:
+        if home is None:
+            shutil.rmtree(folder, ignore_errors=True)
+    if asked.members is not None:
+        result["members"]["path"] = str(asked.members)
+    return {**result, "seconds": clock.total(), "stages": clock.stages}
+
+
+def make_homes(folder: Path, *, operator: bool) -> dict[str, Path]:
+    """The merchant's home at `folder`, its peers' homes inside; those that exist are used again."""
+    homes = {"merchant": folder, "platform": folder / "peers" / "platform"}
+    if operator:
+        homes[OPERATOR] = folder / "peers" / OPERATOR
+    for party, path in homes.items():
+        if not (path / "node.json").exists():
+            Home.create(path, party)
+    return homes
+
+
+def _run(asked: Overlap, parties: LocalParties, clock: Clock, homes: dict[str, Path]) -> dict[str, Any]:
+    sources = {"merchant": asked.merchant, "platform": asked.platform}
+    with clock.stage("look"):
+        looks = parties.call("look", {side: {"source": sources[side], "mapping": asked.mappings.get(side),
+                                             "on": asked.on} for side in SIDES})  # fmt: skip
+    by = [resolve(name, looks) for name in asked.by]
+    sums = [resolve(name, looks) for name in asked.sums]
+    with clock.stage("import"):
+        imports = parties.call("import", {
+            side: {"dataset": DATASETS[side], "source": sources[side], "mapping": asked.mappings.get(side),
+                   "on": asked.on, "profile": asked.profile, **columns_of(side, by, sums)}
+            for side in SIDES})  # fmt: skip
+    check_comparable(imports)
+    rows = {side: imports[side]["rows"] for side in SIDES}
+    operator = OPERATOR in homes
+    choice = choose(operator=operator, left_rows=rows["merchant"], right_rows=rows["platform"])
+    protocol = choice.protocol if asked.protocol == "auto" else asked.protocol
+    if protocol != "keyed":
+        homes = {side: homes[side] for side in SIDES}
+    slotted = slotted_sides(protocol, asked, by, sums)
+    refuse_slow(protocol, rows, slotted)
+    with clock.stage("contract"):
+        room = _agree(asked, parties, protocol, homes, imports, by, sums, slotted)
+    query = {"by": [reference.qualified for reference in by], "sums": [reference.qualified for reference in sums]}
+    jobs: dict[str, dict[str, Any]] = {party: {"room": asked.room, "query": query} for party in homes}
+    if asked.members is not None:
+        jobs[asked.receiver]["members"] = str(asked.members.absolute())
+    with clock.stage("run"):
+        answers = parties.call("run", jobs)
+    return report(asked, protocol, choice, room, imports, answers, clock)
+
+
+def _agree(asked: Overlap, parties: LocalParties, protocol: Any, homes: dict[str, Path], imports: dict[str, Any],
+           by: list[Reference], sums: list[Reference], slotted: list[str]) -> Room:  # fmt: skip
+    """Draft the contract, let every party sign, let every party keep it."""
+    proposals = parties.call("propose", {
+        side: {"dataset": DATASETS[side], **columns_of(side, by, sums), "most": MOST_CELLS[protocol], "least": asked.k}
+        for side in SIDES})  # fmt: skip
+    keys = parties.call("keys", {party: {} for party in homes})
+    contract, annexes = draft_contract(asked, protocol, keys, imports, proposals, by, sums, slotted)
+    unsigned = Room(SignedContract(contract), annexes)
+    requests = {party: {"room": to_plain(unsigned, for_operator=party == OPERATOR)} for party in homes}
+    signatures = parties.call("sign", requests)
+    room = Room(SignedContract(contract, signatures), annexes)
+    parties.call("keep", {party: {"room": to_plain(room, for_operator=party == OPERATOR)} for party in homes})
+    return room
+
+
+def report(asked: Overlap, protocol: str, choice: Any, room: Room, imports: dict[str, Any], answers: dict[str, Any],
+           clock: Clock) -> dict[str, Any]:  # fmt: skip
+    """The object that `--json` prints."""
+    receiver = answers[asked.receiver]
+    for party, answer in answers.items():
+        for stage, seconds in answer["stages"].items():
+            clock.stages[f"{party}: {stage}"] = seconds
+    sides = {
+        name: {key: imports[side]["funnel"][key] for key in ("rows", "present", "valid", "unique", "losses")}
+        for name, side in (("left", "merchant"), ("right", "platform"))
+    }
+    return {
+        "protocol": protocol,
+        "why": {"template": choice.why, **choice.params} if asked.protocol == "auto" else None,
+        **sides,
+        "overlap": {"value": receiver["size"], **receiver["range"]},
+        "segments": receiver["segments"],
+        "k": asked.k,
+        "noise": "off",
+        "members": receiver["members"],
+        "wire_bytes": sum(answer["sent"] for answer in answers.values()),
+        "learned": {party: answer["learned"] for party, answer in answers.items()},
+        "contract": room.contract.digest(),
+        "receipt": receiver["receipt"],
+        "peak_memory": {"enclave": answers[room.contract.match.host]["enclave_memory"]},
+    }

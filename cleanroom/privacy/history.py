@@ -1,0 +1,88 @@
+"""Which questions may follow which: what `suppression` takes for granted about other answers of the same room.
+
+Over one population a noise-off room answers every grouping by one column, and one grouping by several: their answers
+together leave every withheld cell free by k. A second grouping by several columns would not. Refusing populations that
+differ by fewer than k persons needs the persons themselves, and is not decided here.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from cleanroom import canonical
+from cleanroom.errors import Refused
+
+QUESTION_LABEL = "cleanroom/question/1"
+POPULATION_LABEL = "cleanroom/population/1"
+
+
+@dataclass(frozen=True)
+class DatasetVersion:
+    """One version of a party's dataset: digest of its manifest in hex, and its rows."""
+
+    owner: str
+    name: str
+    manifest: str
+    rows: int
+
+    def plain(self) -> dict[str, canonical.Json]:
+        """As canonical JSON."""
+        return {"owner": self.owner, "name": self.name, "manifest": self.manifest, "rows": self.rows}
+
+
+@dataclass(frozen=True)
+class Question:
+    """A canonical question: asked again, it gets the stored answer and costs nothing.
+
+    by: grouping columns, sums: amounts, both in the contract's names; contract: its digest in hex; epoch: of the
+    tombstones (persons forgotten), as each owner counts them.
+    """
+
+    by: tuple[str, ...]
+    sums: tuple[str, ...]
+    contract: str
+    datasets: tuple[DatasetVersion, ...]
+    epoch: str = ""
+
+    def query(self) -> dict[str, canonical.Json]:
+        """The query alone; the order of columns asks nothing else."""
+        return {"by": sorted(self.by), "sums": sorted(self.sums)}
+
+    def query_digest(self) -> str:
+        """SHA-256 in hex of `query`."""
+        return canonical.digest("cleanroom/query/1", self.query())
+
+    def digest(self) -> str:
+        """SHA-256 in hex of the whole question."""
+        return canonical.digest(
+            QUESTION_LABEL, {"query": self.query(), "contract": self.contract, "over": self.population()}
+        )
+
+    def population(self) -> str:
+        """SHA-256 in hex of whom it is asked about, whatever the contract: a new room does not make new people."""
+        versions = sorted((version.owner, version.name, version.manifest) for version in self.datasets)
+        return canonical.digest(POPULATION_LABEL, {"datasets": versions, "epoch": self.epoch})
+
+    def asked(self) -> "Asked":
+        """What the ledger keeps of it."""
+        return Asked(self.population(), tuple(sorted(self.by)))
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A question that was answered: over which population, grouped by which columns (sorted)."""
+
+    population: str
+    by: tuple[str, ...]
+
+
+def check_history(asked: Asked, history: Iterable[Asked]) -> None:
+    """Raises Refused where `asked` crosses columns otherwise than an earlier question over the same population."""
+    for earlier in history:
+        same_people = earlier.population == asked.population
+        if same_people and len(earlier.by) > 1 and len(asked.by) > 1 and earlier.by != asked.by:
+            raise Refused(
+                "These datasets were already grouped by {columns}; a second grouping by several columns could be "
+                "subtracted from the first.",
+                "Ask by one column, or by the same columns. Rooms with noise have no such limit.",
+                columns=", ".join(earlier.by),
+            )

@@ -1,0 +1,239 @@
+"""The contract: one canonical form of its terms, what makes it valid, and the signatures under it."""
+
+import dataclasses
+import datetime as dt
+import hashlib
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from cleanroom import canonical
+from cleanroom.errors import BadData, Refused
+from cleanroom.keys import PartyKeys, verify
+from cleanroom.rooms.terms import Annex, Column, Dataset, Match, Party, ReleaseRules, Slots, _distinct, _named
+
+FORMAT = "cleanroom-contract/1"
+LABEL = "cleanroom/contract/1"
+ANNEX_LABEL = "cleanroom/annex/1"
+
+
+@dataclass(frozen=True)
+class Contract:
+    """What the parties agree on. Times are UTC in ISO 8601, to the second."""
+
+    room: str
+    parties: tuple[Party, ...]
+    datasets: tuple[Dataset, ...]
+    match: Match
+    release: ReleaseRules
+    purposes: tuple[str, ...]
+    created: str
+    expires: str
+    slots: tuple[Slots, ...] = ()
+    notes: tuple[str, ...] = ()
+    format: str = field(default=FORMAT)
+
+    def __post_init__(self) -> None:
+        if self.format != FORMAT:
+            raise BadData("This contract has a format that this version does not know.")
+        _named(self.room)
+        _distinct("party", (party.name for party in self.parties))
+        _distinct("dataset", (dataset.name for dataset in self.datasets))
+        if not self.purposes:
+            raise BadData("A contract names at least one purpose.")
+        if not _moment(self.created) < _moment(self.expires):
+            raise BadData("The contract ends before it begins.")
+        self._check_match()
+        self._check_slots()
+
+    def _check_match(self) -> None:
+        match, owners = self.match, self.owners
+        if {match.left, match.right} != {dataset.name for dataset in self.datasets} or len(set(owners)) != 2:
+            raise BadData("A match lines up two datasets of two owners.")
+        for owner in owners:
+            if self.party(owner).role == "operator":
+                raise Refused("An operator cannot own data: it would hold both sides' keys.")
+        for name in (match.receiver, *self.release.recipients):
+            if name not in owners:
+                raise Refused("Receivers and recipients must be owners of data.")
+        if match.protocol == "keyed":
+            if self.party(match.host).role != "operator":
+                raise Refused(
+                    "keyed needs a third party as operator, named in the contract.", "Name one, or use dh or join-sum."
+                )
+        elif match.host != match.receiver:
+            raise Refused("In a two-party room the receiver hosts the enclave.")
+        left, right = self.dataset(match.left), self.dataset(match.right)
+        if (left.identity, left.profile) != (right.identity, right.profile):
+            raise Refused("Both datasets must be matched by the same identity and profile.")
+
+    def _check_slots(self) -> None:
+        _distinct("slot layout", (slots.dataset for slots in self.slots))
+        for slots in self.slots:
+            dataset = self.dataset(slots.dataset)
+            if self.match.protocol != "keyed" and dataset.owner == self.match.host:
+                raise Refused("The host's own columns need no slots.")
+            for name in slots.by:
+                if dataset.column(name).kind == "amount":
+                    raise Refused("Cells are made of categories and buckets, not of {column}.", column=name)
+            for name in slots.sums:
+                if dataset.column(name).kind != "amount":
+                    raise Refused("Only an amount can be summed, not {column}.", column=name)
+
+    @property
+    def owners(self) -> tuple[str, ...]:
+        """Owners of the left and of the right dataset."""
+        return tuple(self.dataset(name).owner for name in (self.match.left, self.match.right))
+
+    def party(self, name: str) -> Party:
+        """The party of that name. Raises BadData."""
+        for party in self.parties:
+            if party.name == name:
+                return party
+        raise BadData("The contract has no party {name}.", name=name)
+
+    def dataset(self, name: str) -> Dataset:
+        """The dataset of that name. Raises BadData."""
+        for dataset in self.datasets:
+            if dataset.name == name:
+                return dataset
+        raise BadData("The contract has no dataset {name}.", name=name)
+
+    def dataset_of(self, owner: str) -> Dataset:
+        """The dataset that `owner` brings. Raises BadData."""
+        for dataset in self.datasets:
+            if dataset.owner == owner:
+                return dataset
+        raise BadData("The party {name} brings no dataset.", name=owner)
+
+    def slots_of(self, dataset: str) -> Slots | None:
+        """The slot layout of a dataset, if it has one."""
+        return next((slots for slots in self.slots if slots.dataset == dataset), None)
+
+    def canonical(self) -> dict[str, Any]:
+        """The terms as canonical JSON (strings, integers, booleans, lists)."""
+        plain: dict[str, Any] = _plain(dataclasses.asdict(self))
+        return plain
+
+    def digest(self) -> str:
+        """What every run binds to: SHA-256 in hex over the canonical form."""
+        return canonical.digest(LABEL, self.canonical())
+
+
+@dataclass(frozen=True)
+class SignedContract:
+    """A contract with the signatures collected so far (party → hex)."""
+
+    contract: Contract
+    signatures: Mapping[str, str] = field(default_factory=dict)
+
+    def sign(self, party: str, keys: PartyKeys) -> "SignedContract":
+        """The same with `party`'s signature. Raises Refused unless the contract names exactly these keys."""
+        term = self.contract.party(party)
+        if (term.signing, term.exchange) != (keys.public.signing.hex(), keys.public.exchange.hex()):
+            raise Refused(
+                "The contract names other keys for {party}.", "Ask for a contract with your keys.", party=party
+            )
+        signature = keys.sign(LABEL, bytes.fromhex(self.contract.digest())).hex()
+        return SignedContract(self.contract, {**self.signatures, party: signature})
+
+    def check(self, now: dt.datetime, annexes: Sequence[Annex] | None = None) -> Contract:
+        """The contract, if it may be used now; else Refused or BadData says why.
+
+        1. Every party has signed. 2. Every signature verifies. 3. It is not expired. 4. The annex is the one signed.
+        """
+        contract = self.contract
+        for party in contract.parties:
+            if party.name not in self.signatures:
+                raise Refused("{party} has not signed the contract.", "Ask for the signature.", party=party.name)
+            signature = bytes.fromhex(self.signatures[party.name])
+            verify(bytes.fromhex(party.signing), LABEL, bytes.fromhex(contract.digest()), signature)
+        if not _moment(contract.created) <= now < _moment(contract.expires):
+            raise Refused("The contract is not in force: it runs from {start} to {end}.", "Agree on a new one.",
+                          start=contract.created, end=contract.expires)  # fmt: skip
+        if annexes is not None:
+            check_annexes(contract, annexes)
+        return contract
+
+    def canonical(self) -> dict[str, Any]:
+        """As it is stored and sent."""
+        return {"contract": self.contract.canonical(), "signatures": dict(self.signatures)}
+
+
+def annex_digest(annex: Annex) -> str:
+    """The salted digest that stands in the contract for a column's labels and edges."""
+    return canonical.digest(ANNEX_LABEL, _plain(dataclasses.asdict(annex)))
+
+
+def check_annexes(contract: Contract, annexes: Sequence[Annex]) -> None:
+    """Raises BadData unless there is exactly the annex that was signed for every category and bucket."""
+    held = {(annex.dataset, annex.column): annex for annex in annexes}
+    wanted = {
+        (dataset.name, column.name): column
+        for dataset in contract.datasets
+        for column in dataset.columns
+        if column.kind != "amount"
+    }
+    if held.keys() != wanted.keys() or any(
+        annex_digest(held[key]) != column.annex or len(held[key].labels) != column.cells
+        for key, column in wanted.items()
+    ):
+        raise BadData("The labels beside the contract are not those that were signed.")
+
+
+def from_canonical(value: Any) -> Contract:
+    """A contract from its canonical form. Raises BadData for anything malformed or unknown."""
+    try:
+        terms = dict(value)
+        terms["parties"] = tuple(Party(**party) for party in terms["parties"])
+        terms["datasets"] = tuple(
+            Dataset(**{**dataset, "columns": tuple(Column(**column) for column in dataset["columns"])})
+            for dataset in terms["datasets"]
+        )
+        terms["match"] = Match(**terms["match"])
+        terms["release"] = ReleaseRules(**{**terms["release"], "recipients": tuple(terms["release"]["recipients"])})
+        terms["slots"] = tuple(
+            Slots(**{**slots, "by": tuple(slots["by"]), "sums": tuple(slots["sums"])}) for slots in terms["slots"]
+        )
+        return Contract(**{**terms, "purposes": tuple(terms["purposes"]), "notes": tuple(terms["notes"])})
+    except (TypeError, KeyError, ValueError, AttributeError) as error:
+        raise BadData("The contract is not in the form that this version knows.") from error
+
+
+def signed_from_canonical(value: Any) -> SignedContract:
+    """A signed contract from its stored form. Raises BadData."""
+    try:
+        signatures = {str(name): str(signature) for name, signature in value["signatures"].items()}
+        contract = from_canonical(value["contract"])
+    except (TypeError, KeyError, AttributeError) as error:
+        raise BadData("The contract is not in the form that this version knows.") from error
+    if any(not re.fullmatch("[0-9a-f]{128}", signature) for signature in signatures.values()):
+        raise BadData("A signature of the contract is not 64 bytes in hex.")
+    return SignedContract(contract, signatures)
+
+
+def short(digest: str) -> str:
+    """A digest as people compare it: four groups of four."""
+    return "-".join(digest[i : i + 4] for i in range(0, 16, 4))
+
+
+def session_context(contract: Contract) -> bytes:
+    """The 32 bytes that protocol sessions bind to."""
+    return hashlib.sha256(b"cleanroom/session/1" + bytes.fromhex(contract.digest())).digest()
+
+
+def _moment(text: str) -> dt.datetime:
+    try:
+        moment = dt.datetime.fromisoformat(text)
+    except ValueError as error:
+        raise BadData("A date of the contract is not in the form 2026-01-31T00:00:00+00:00.") from error
+    if moment.tzinfo is None:
+        raise BadData("A date of the contract has no time zone.")
+    return moment
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    return [_plain(item) for item in value] if isinstance(value, list | tuple) else value

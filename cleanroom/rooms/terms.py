@@ -1,0 +1,173 @@
+"""The terms of a contract, as frozen dataclasses that refuse what cannot be meant.
+
+Labels of categories and edges of buckets are not here: they stand in the annex, which only data owners hold, so that
+an operator can verify and sign a contract without learning one label. A term carries the number of cells and a salted
+digest.
+"""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Literal
+
+from cleanroom.errors import BadData, Refused
+
+Role = Literal["merchant", "platform", "provider", "auditor", "operator"]
+Protocol = Literal["keyed", "dh", "join-sum"]
+Kind = Literal["category", "bucket", "amount"]
+Output = Literal["members", "size"]
+
+ROLES = ("merchant", "platform", "provider", "auditor", "operator")
+PROTOCOLS = ("keyed", "dh", "join-sum")
+KINDS = ("category", "bucket", "amount")
+MOST_CELLS = 256
+LEAST_K = 50
+DEFAULT_KEY_BITS = 3072
+_NAME = re.compile(r"[^\W\d_][\w-]{0,63}")
+_HEX = re.compile(r"(?:[0-9a-f]{2})*")
+
+
+@dataclass(frozen=True)
+class Party:
+    """A party by name and role, with its Ed25519 and X25519 public keys in hex."""
+
+    name: str
+    role: Role
+    signing: str
+    exchange: str
+
+    def __post_init__(self) -> None:
+        _named(self.name)
+        _one_of("role", self.role, ROLES)
+        for key in (self.signing, self.exchange):
+            if len(key) != 64 or not _HEX.fullmatch(key):
+                raise BadData("A key of the party {name} is not 32 bytes in hex.", name=self.name)
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column that the room may use.
+
+    category, bucket: `cells` labels with digest `annex` (see Annex); amount: integer minor units in [low, high].
+    members: may define members lists and activations.
+    """
+
+    name: str
+    kind: Kind
+    cells: int = 0
+    annex: str = ""
+    low: int = 0
+    high: int = 0
+    unit: str = ""
+    members: bool = False
+
+    def __post_init__(self) -> None:
+        if not self.name or len(self.name) > 64:
+            raise BadData("A column name of the contract is empty or longer than 64 characters.")
+        _one_of("kind", self.kind, KINDS)
+        if self.kind == "amount":
+            if not -(2**62) < self.low <= self.high < 2**62 or self.cells or self.annex:
+                raise BadData("The bounds of the amount {column} are not in order.", column=self.name)
+        elif not 1 <= self.cells <= MOST_CELLS or not re.fullmatch("[0-9a-f]{64}", self.annex) or self.low or self.high:
+            raise BadData("The column {column} needs 1 to {most} cells.", column=self.name, most=MOST_CELLS)
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """What an owner brings: the identity that is matched, the most rows it may have, its columns, its legal ground."""
+
+    name: str
+    owner: str
+    identity: str
+    profile: str
+    rows: int
+    columns: tuple[Column, ...] = ()
+    consent: str = ""
+
+    def __post_init__(self) -> None:
+        _named(self.name)
+        if not 0 < self.rows <= 2**40:
+            raise BadData("The row bound of the dataset {name} must be positive.", name=self.name)
+        _distinct("column", (column.name for column in self.columns))
+
+    def column(self, name: str) -> Column:
+        """The column's term. Raises Refused where the contract has none."""
+        for column in self.columns:
+            if column.name == name:
+                return column
+        raise Refused("The contract has no column {dataset}.{column}.", dataset=self.name, column=name)
+
+
+@dataclass(frozen=True)
+class Slots:
+    """Which of a dataset's columns travel as packed Paillier slots: one count, and one slot a sum, per cell of `by`."""
+
+    dataset: str
+    by: tuple[str, ...] = ()
+    sums: tuple[str, ...] = ()
+    mask_bits: int = 40
+    key_bits: int = DEFAULT_KEY_BITS
+
+
+@dataclass(frozen=True)
+class Match:
+    """How two datasets are lined up: by which protocol, where, and what the receiver gets of it."""
+
+    protocol: Protocol
+    left: str
+    right: str
+    host: str
+    receiver: str
+    output: Output = "members"
+
+    def __post_init__(self) -> None:
+        _one_of("protocol", self.protocol, PROTOCOLS)
+        _one_of("output", self.output, ("members", "size"))
+        if self.protocol == "join-sum" and self.output != "size":
+            raise Refused("In join-sum nobody may learn the matched rows.", 'Set output = "size", or use dh.')
+
+
+@dataclass(frozen=True)
+class ReleaseRules:
+    """What may leave: at least k distinct persons behind every number, to the recipients only."""
+
+    recipients: tuple[str, ...]
+    k: int = 100
+    noise: Literal["off"] = "off"
+
+    def __post_init__(self) -> None:
+        if self.k < LEAST_K:
+            raise Refused(
+                "k = {k} is below {least}, the least any room may have.",
+                "Leave --k out for 100.",
+                k=self.k,
+                least=LEAST_K,
+            )
+        _one_of("noise", self.noise, ("off",))
+
+
+@dataclass(frozen=True)
+class Annex:
+    """Labels of a column's cells, for data owners only; edges: of a bucket, as text; salt hides both from others."""
+
+    dataset: str
+    column: str
+    salt: str
+    labels: tuple[str, ...]
+    edges: tuple[str, ...] = field(default=())
+
+
+def _named(name: str) -> None:
+    if not _NAME.fullmatch(name):
+        raise BadData("A name may have letters, digits, - and _, at most 64, and starts with a letter.")
+
+
+def _one_of(what: str, value: str, allowed: Iterable[str]) -> None:
+    if value not in allowed:
+        raise BadData("The contract's {what} must be one of: {allowed}.", what=what, allowed=", ".join(allowed))
+
+
+def _distinct(what: str, names: Iterable[str]) -> None:
+    names = list(names)
+    if len(set(names)) != len(names):
+        raise BadData("Two of the contract's {what}s have the same name.", what=what)

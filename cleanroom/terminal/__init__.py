@@ -1,0 +1,1 @@
+"""How commands speak: language, help, errors, progress and tables. Computes nothing, decides nothing."""

@@ -1,0 +1,150 @@
+"""A Typer application that speaks the user's language, in help and in Typer's own errors, and keeps our exit codes.
+
+Help texts stand in English in the code; they are translated when the command runs, when the language is known.
+"""
+
+import re
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any, NoReturn
+
+import typer
+from typer import rich_utils
+from typer.core import TyperCommand, TyperGroup
+from typer.exceptions import Abort, Exit, TyperException
+
+from cleanroom import lang
+from cleanroom.errors import KNOWN, our_mistake
+from cleanroom.lang import t
+from cleanroom.terminal import show
+
+_TITLES = {
+    "ARGUMENTS_PANEL_TITLE": "Arguments",
+    "OPTIONS_PANEL_TITLE": "Options",
+    "COMMANDS_PANEL_TITLE": "Commands",
+    "ERRORS_PANEL_TITLE": "Error",
+    "DEFAULT_STRING": "[default: {}]",
+    "ENVVAR_STRING": "[env var: {}]",
+    "REQUIRED_LONG_STRING": "[required]",
+    "RICH_HELP": "Try [blue]'{command_path} {help_option}'[/] for help.",
+}
+_TYPER_ERRORS = {
+    r"No such option: (?P<name>\S+)(?P<more>.*)": "No such option: {name}",
+    r"No such command '(?P<name>.+)'\.(?P<more>.*)": "No such command: {name}",
+    r"Missing command\.": "A command is missing.",
+    r"Missing argument '?(?P<name>[^']+?)'?\.(?P<more>.*)": "The argument {name} is missing.",
+    r"Missing (?:option|parameter) '?(?P<name>[^']+?)'?\.(?P<more>.*)": "The option {name} is missing.",
+    r"Got unexpected extra arguments?(?: \(s\)|\(s\))? \((?P<name>.*)\)": "There is no place for: {name}",
+    r"Option '?(?P<name>[^' ]+)'? requires an argument\.": "The option {name} needs a value.",
+    r"Option '?(?P<name>[^' ]+)'? does not take a value\.": "The option {name} takes no value.",
+    r"Invalid value for (?P<name>.+?): (?P<more>.*)": "This value does not fit {name}.",
+    r"Invalid value: (?P<more>.*)": "This value does not fit.",
+}
+
+
+class Command(TyperCommand):
+    """A command whose usage line and --help are translated."""
+
+    def format_usage(self, ctx: Any, formatter: Any) -> None:
+        """The usage line."""
+        formatter.write_usage(ctx.command_path, " ".join(self.collect_usage_pieces(ctx)), prefix=t("Usage: "))
+
+    def get_help_option(self, ctx: Any) -> Any:
+        """The --help option, with its own help translated."""
+        option = super().get_help_option(ctx)
+        if option is not None:
+            option.help = t("Show this message and exit.")
+        return option
+
+
+class Group(TyperGroup):
+    """A group of commands, likewise."""
+
+    format_usage = Command.format_usage
+
+    def get_help_option(self, ctx: Any) -> Any:
+        """The --help option, with its own help translated."""
+        option = super().get_help_option(ctx)
+        if option is not None:
+            option.help = t("Show this message and exit.")
+        return option
+
+
+class Application(Group):
+    """The whole command: chooses the language, runs, turns our errors into a text and an exit code."""
+
+    def main(self, args: Sequence[str] | None = None, prog_name: str | None = None, *_: Any, **extra: Any) -> NoReturn:
+        """Run and leave with 0 done, 2 usage, 3 refused, 4 bad input, 5 peer or protocol, 1 our bug."""
+        words = list(sys.argv[1:] if args is None else args)
+        lang.choose(_wanted_language(words))
+        _translate(self)
+        for name, title in _TITLES.items():
+            setattr(rich_utils, name, t(title))
+        as_json = "--json" in words
+        try:
+            super().main(words, prog_name or "cleanroom", standalone_mode=False, **extra)
+        except Exit as leave:
+            sys.exit(leave.exit_code)
+        except (Abort, KeyboardInterrupt):
+            show.failure(t("Stopped."), "", 130, as_json=as_json)
+            sys.exit(130)
+        except TyperException as error:
+            self._usage(error, as_json)
+        except Exception as error:  # noqa: BLE001 - the last stop: everything becomes a text and an exit code
+            known = error if isinstance(error, KNOWN) else our_mistake(error)
+            show.failure(*lang.explain(known), known.exit_code, as_json=as_json)
+            sys.exit(known.exit_code)
+        sys.exit(0)
+
+    def _usage(self, error: TyperException, as_json: bool) -> NoReturn:
+        context = getattr(error, "ctx", None)
+        if type(error).__name__ == "NoArgsIsHelpError":
+            sys.stderr.write(error.format_message().rstrip() + "\n")
+        else:
+            hint = t("Try '{command} --help'.", command=context.command_path if context else "cleanroom")
+            show.failure(_typer_text(error.format_message()), hint, 2, as_json=as_json)
+        sys.exit(2)
+
+
+def new(**settings: Any) -> typer.Typer:
+    """A Typer group in our manner."""
+    settings = {"cls": Group, "no_args_is_help": True, "add_completion": False, "rich_markup_mode": "rich", **settings}
+    return typer.Typer(pretty_exceptions_enable=False, **settings)
+
+
+def command(
+    app: typer.Typer, name: str, text: str, example: str
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Register a command; `example` stands under its help."""
+    return app.command(name, cls=Command, help=text, epilog=f"[dim]{example}[/dim]")
+
+
+def _wanted_language(words: list[str]) -> str | None:
+    for position, word in enumerate(words):
+        value = word.partition("=")[2] if word.startswith("--lang=") else None
+        if word == "--lang" and position + 1 < len(words):
+            value = words[position + 1]
+        if value in lang.LANGUAGES:
+            return value
+    return None
+
+
+def _translate(node: Any) -> None:
+    """Translate the help of a command, its parameters and all below it, once built (Typer builds them for each run)."""
+    if node.help:
+        node.help = t(node.help)
+    node.short_help = t(node.short_help) if node.short_help else node.short_help
+    for parameter in node.params:
+        if getattr(parameter, "help", None):
+            parameter.help = t(parameter.help)
+    for child in getattr(node, "commands", {}).values():
+        _translate(child)
+
+
+def _typer_text(message: str) -> str:
+    for pattern, text in _TYPER_ERRORS.items():
+        if found := re.fullmatch(pattern, message.strip(), re.DOTALL):
+            groups = {name: value or "" for name, value in found.groupdict().items()}
+            more = groups.pop("more", "").strip() if lang.current() == "en" else ""
+            return f"{t(text, **groups)} {more}".strip()
+    return message

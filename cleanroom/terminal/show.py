@@ -1,0 +1,65 @@
+"""What commands print: one JSON object on stdout with --json, else tables for people; errors and progress on stderr."""
+
+import json
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from cleanroom.lang import t
+
+
+def result(value: dict[str, Any], as_json: bool, people: Callable[[Console], None]) -> None:
+    """`value` as one JSON object, or what `people` writes."""
+    if as_json:
+        sys.stdout.write(json.dumps(value, ensure_ascii=False) + "\n")
+    else:
+        people(Console(highlight=False))
+
+
+def failure(what: str, hint: str, code: int, *, as_json: bool) -> None:
+    """An error: for people on stderr; with --json also as the one object on stdout."""
+    console = Console(stderr=True, highlight=False)
+    console.print(f"✗ {what}", style="bold red", markup=False)
+    if hint:
+        console.print(f"  {hint}", markup=False)
+    if as_json:
+        sys.stdout.write(
+            json.dumps({"error": {"what": what, "hint": hint, "exit_code": code}}, ensure_ascii=False) + "\n"
+        )
+
+
+def table(console: Console, title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    """A table; numbers stand to the right."""
+    grid = Table(title=title, title_justify="left", title_style="bold", header_style="bold", show_edge=False)
+    for position, name in enumerate(columns):
+        number = bool(rows) and all(isinstance(row[position], int | float) for row in rows)
+        grid.add_column(name, justify="right" if number else "left", overflow="fold")
+    for row in rows:
+        grid.add_row(*(f"{cell:,}" if isinstance(cell, int | float) else str(cell) for cell in row))
+    console.print(grid)
+
+
+@contextmanager
+def progress(quiet: bool) -> Iterator[Callable[[str, str, int, int], None]]:
+    """A bar per party on stderr, where stderr is a terminal; call with (party, stage, done, total)."""
+    console = Console(stderr=True)
+    if quiet or not console.is_terminal:
+        yield lambda party, stage, done, total: None
+        return
+    from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
+
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True) as bars:
+        tasks: dict[str, TaskID] = {}
+
+        def step(party: str, stage: str, done: int, total: int) -> None:
+            if party not in tasks:
+                tasks[party] = bars.add_task(party)
+            text = f"{t(party)}: {t(stage)}"
+            bars.update(tasks[party], description=text, completed=done, total=total or None)
+
+        yield step

@@ -1,0 +1,99 @@
+"""A stream of text cut into blocks of whole records, so that each block can be parsed by itself in the caller's thread.
+
+Arrow's streaming reader reads ahead in threads of its own; were the stream Python's, such a thread could call into an
+interpreter that is already ending. Quotes count as Arrow's parser counts them: one opens a value only where
+a value begins.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from connectors.source import BATCH_ROWS
+
+_LEAST, _MOST = 1 << 20, 1 << 23
+_LONGEST = 1 << 26
+_CR, _LF = 13, 10
+
+
+class Readable(Protocol):
+    """What is read from."""
+
+    def read(self, size: int, /) -> bytes:
+        """At most `size` bytes; empty only at the end."""
+
+
+@dataclass(frozen=True)
+class Block:
+    """Bytes that hold whole records; open: a quote in the last one is never closed, or the record is too long."""
+
+    content: bytes
+    open: bool = False
+
+
+def blocks(stream: Readable, delimiter: str, quote: str | None) -> Iterator[Block]:
+    """The stream in blocks of about BATCH_ROWS records."""
+    size = _LEAST
+    held = b""
+    while piece := stream.read(size):
+        held += piece
+        end = boundary(held, delimiter, quote)
+        if end:
+            yield Block(held[:end])
+            size = _size(held[:end])
+            held = held[end:]
+        elif len(held) > _LONGEST:
+            yield Block(held, open=True)
+            return
+    if held:
+        yield Block(held, open=not boundary(held + b"\n", delimiter, quote, whole=True))
+
+
+def boundary(block: bytes, delimiter: str, quote: str | None, *, whole: bool = False) -> int:
+    """How many bytes of `block` are whole records; with `whole`, only all of them count."""
+    newline = _LF if b"\n" in block else _CR
+    end = block.rfind(newline) + 1
+    if not end or quote is None or block.find(quote.encode(), 0, end) < 0:
+        return end
+    signs = np.frombuffer(block, dtype=np.uint8)
+    toggles = _toggles(signs, ord(delimiter), ord(quote))
+    ends = np.flatnonzero(signs == newline)
+    outside = ends[np.searchsorted(toggles, ends) % 2 == 0]
+    last = int(outside[-1]) + 1 if len(outside) else 0
+    return last if not whole or last == len(block) else 0
+
+
+def _toggles(signs: np.ndarray, delimiter: int, quote: int) -> np.ndarray:
+    """Where quoted text begins and ends, in turn. `""` within counts as an end and a beginning."""
+    quotes = np.flatnonzero(signs == quote)
+    limits = np.zeros(256, dtype=bool)
+    limits[[delimiter, quote, _CR, _LF]] = True
+    edged = np.concatenate([[True], limits[signs], [True]])
+    before, after = edged[quotes], edged[quotes + 2]
+    if before[0::2].all() and after[1::2].all():
+        return quotes
+    return _walked(quotes, signs, delimiter, quote)
+
+
+def _walked(quotes: np.ndarray, signs: np.ndarray, delimiter: int, quote: int) -> np.ndarray:
+    """The same, quote by quote, for blocks in which some quotes are only signs (27" screen)."""
+    begins = {delimiter, _CR, _LF}
+    toggles: list[int] = []
+    inside, skipped = False, -1
+    for place in quotes.tolist():
+        if place == skipped:
+            continue
+        if inside and place + 1 < len(signs) and signs[place + 1] == quote:
+            skipped = place + 1
+        elif inside or place == 0 or int(signs[place - 1]) in begins:
+            inside = not inside
+            toggles.append(place)
+    return np.array(toggles, dtype=np.int64)
+
+
+def _size(block: bytes) -> int:
+    """Bytes that hold about one batch of rows like these."""
+    rows = max(block.count(b"\n"), block.count(b"\r"), 1)
+    return min(max(len(block) * BATCH_ROWS // rows, _LEAST), _MOST)

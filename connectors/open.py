@@ -1,0 +1,69 @@
+"""From what a person names (a path or a URI) to a source, by what the file holds rather than what it is called."""
+
+import stat
+from pathlib import Path
+
+from connectors.errors import InputError
+from connectors.source import Source
+
+_DELIMITERS = {"tab": "\t", "\\t": "\t", "comma": ",", "semicolon": ";", "bar": "|"}
+
+
+def open_source(
+    uri: str, *, sheet: str | None = None, encoding: str | None = None, delimiter: str | None = None
+) -> Source:
+    """The source that `uri` names.
+
+    A path to CSV or TSV (gzip or not), XLSX, XLS, Parquet, Arrow or Feather; or postgresql://user@host/db with
+    `?table=schema.name` or `?query=SELECT …`. sheet: of a workbook; encoding, delimiter: of a text table. Raises
+    InputError.
+    """
+    if uri.startswith(("postgresql://", "postgres://")):
+        from connectors.postgres import PostgresSource
+
+        return PostgresSource(uri)
+    path = Path(uri).expanduser()
+    head = _head(uri, path)
+    if head.startswith(b"PAR1"):
+        from connectors.files.columnar import ParquetSource
+
+        return ParquetSource(path)
+    if head.startswith(b"ARROW1"):
+        from connectors.files.columnar import ArrowFileSource
+
+        return ArrowFileSource(path)
+    if head.startswith((b"PK\x03\x04", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1")):
+        from connectors.files.workbook import WorkbookSource
+
+        return WorkbookSource(path, sheet)
+    from connectors.files.delimited import DelimitedSource
+
+    packed = head.startswith(b"\x1f\x8b")
+    return DelimitedSource(path, packed=packed, encoding=encoding, delimiter=_delimiter(delimiter))
+
+
+def _head(uri: str, path: Path) -> bytes:
+    """The first bytes of a regular file. Raises InputError where there is none, or it may not be read."""
+    try:
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise InputError("{file} is not a file.", "Give the file itself, not its folder.", file=uri)
+        with path.open("rb") as file:
+            return file.read(16)
+    except FileNotFoundError:
+        raise InputError("There is no file {file}.", "Check the name and the folder.", file=uri) from None
+    except (OSError, ValueError) as error:
+        raise InputError(
+            "{file} cannot be read: {reason}.", "Check that it is there and that you may read it.",
+            file=uri, reason=getattr(error, "strerror", None) or type(error).__name__,
+        ) from None  # fmt: skip
+
+
+def _delimiter(wanted: str | None) -> str | None:
+    if wanted is None:
+        return None
+    sign = _DELIMITERS.get(wanted, wanted)
+    if len(sign) != 1 or not sign.isascii() or sign.isalnum() or sign in "\"'\r\n\0":
+        raise InputError(
+            "{delimiter} cannot part columns.", "Name one sign: comma, tab, semicolon, bar.", delimiter=repr(wanted)
+        )
+    return sign

@@ -1,0 +1,117 @@
+"""The first words on a channel: who is there, under which contract, with which parameters; signed by both sides.
+
+Every disagreement is refused by its name. The session id is a hash over both hellos, so it binds all that they say.
+"""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Protocol
+
+import pyarrow as pa
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+from protocols import payload
+from protocols.errors import BadMessage, ProtocolError
+
+SUITE = "cleanroom/1 ed25519 sha256 arrow-ipc"
+SESSION_LABEL = b"cleanroom/channel-session/1"
+HELLO_LABEL = "cleanroom/channel-hello/1"
+TRANSCRIPT_LABEL = "cleanroom/channel-transcript/1"
+MOST_BYTES = 1 << 16
+
+_SCHEMA = pa.schema(
+    [
+        pa.field("suite", pa.string(), nullable=False),
+        pa.field("role", pa.string(), nullable=False),
+        pa.field("nonce", pa.binary(32), nullable=False),
+        pa.field("contract", pa.binary(), nullable=False),
+        pa.field("mine", pa.string(), nullable=False),
+        pa.field("peers", pa.string(), nullable=False),
+        pa.field("parameters", pa.map_(pa.string(), pa.int64()), nullable=False),
+    ]
+)
+
+
+class Signer(Protocol):
+    """A party's Ed25519 key."""
+
+    def sign(self, label: str, message: bytes) -> bytes:
+        """64 bytes over `signed_bytes(label, message)`."""
+
+
+@dataclass(frozen=True)
+class Hello:
+    """nonce: 32 fresh bytes; mine, peers: fingerprints of this side's keys and of those it expects."""
+
+    suite: str
+    role: str
+    nonce: bytes
+    contract: bytes
+    mine: str
+    peers: str
+    parameters: Mapping[str, int]
+
+    def encode(self) -> bytes:
+        """As one Arrow row."""
+        row = {field.name: getattr(self, field.name) for field in fields(self)}
+        row["parameters"] = sorted(self.parameters.items())
+        return b"".join(bytes(part) for part in payload.encode(pa.RecordBatch.from_pylist([row], schema=_SCHEMA)))
+
+
+def decode(content: memoryview) -> Hello:
+    """Raises BadMessage where it is no hello."""
+    if len(content) > MOST_BYTES:
+        raise BadMessage("A message is longer than was declared.")
+    row = payload.decode(content, _SCHEMA, 1).to_pylist()[0]
+    return Hello(**row | {"parameters": dict(row["parameters"])})
+
+
+def check(mine: Hello, theirs: Hello, peer_role: str) -> None:
+    """Raises ProtocolError that names what the two sides do not agree on; BadMessage for an echo of our own hello."""
+    if theirs.nonce == mine.nonce:
+        raise BadMessage("The peer sent our own hello back.")
+    if theirs.suite != mine.suite:
+        raise ProtocolError("The two sides use different protocol suites.", "Bring both sides to the same release.")
+    check_role(theirs.role, peer_role)
+    if theirs.contract != mine.contract:
+        raise ProtocolError("The two sides hold different contracts.", "Sign the same version on both sides.")
+    if (theirs.mine, theirs.peers) != (mine.peers, mine.mine):
+        raise ProtocolError("The two sides do not hold each other's keys.", "Compare the fingerprints once more.")
+    for name in sorted(mine.parameters.keys() | theirs.parameters.keys()):
+        ours, other = mine.parameters.get(name), theirs.parameters.get(name)
+        if ours != other:
+            raise ProtocolError(
+                "The two sides do not agree on {name}: {ours} here, {theirs} there.",
+                name=name if name in mine.parameters else "?",
+                ours=ours,
+                theirs=other,
+            )
+
+
+def check_role(theirs: str, ours: str) -> None:
+    """Raises BadMessage unless the role that the peer took is the one expected."""
+    if theirs != ours:
+        raise BadMessage("The peer took another role than {role}, which the contract gives it.", role=ours)
+
+
+def session_id(hellos: Mapping[str, bytes]) -> bytes:
+    """32 bytes over both encoded hellos, by role."""
+    digest = hashlib.sha256(SESSION_LABEL)
+    for _, content in sorted(hellos.items()):
+        digest.update(len(content).to_bytes(8, "little") + content)
+    return digest.digest()
+
+
+def signed_bytes(label: str, message: bytes) -> bytes:
+    """What a signature covers: the label with its length before it, then the message."""
+    return len(label.encode()).to_bytes(2, "big") + label.encode() + message
+
+
+def verify(public: bytes, label: str, message: bytes, signature: bytes) -> None:
+    """Raises BadMessage unless `signature` is that of the Ed25519 key `public`."""
+    try:
+        Ed25519PublicKey.from_public_bytes(public).verify(signature, signed_bytes(label, message))
+    except InvalidSignature as error:
+        raise BadMessage("The peer does not hold the key that the contract names.") from error

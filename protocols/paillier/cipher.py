@@ -1,0 +1,133 @@
+"""Encryption, sums and decryption of rows of numbers: c = (1 + mn)·s modulo n², s a random n-th residue.
+
+A ciphertext row is uint8[k · key.width], a plaintext row uint8[k · key.plain_width], little-endian, k ≥ 1 numbers side
+by side. Only `rerandomise` makes a ciphertext fit to leave: sums are plain products of their inputs. Ciphertexts from
+a peer go through `check_ciphertexts` before anything else. Batches of 8,000 rows and more share their tables best.
+"""
+
+import gmpy2
+import numpy as np
+from gmpy2 import mpz
+from numpy.typing import NDArray
+
+from protocols.errors import BadMessage
+from protocols.paillier import residues
+from protocols.paillier.keys import PrivateKey, PublicKey
+from protocols.paillier.numbers import Rows, below, beside, chunks, pack, single, unpack
+
+
+def encrypt(key: PublicKey | PrivateKey, plain: Rows) -> Rows:
+    """Fresh ciphertexts of plaintexts below n: uint8[n, k·width] of uint8[n, k·plain_width].
+
+    With the private key several times faster, and without an assumption on exponents. Raises ValueError for a
+    plaintext that is not below n.
+    """
+    public = key.public if isinstance(key, PrivateKey) else key
+    numbers, source = _plaintexts(public, plain), residues.hiding_plaintexts(key)
+    out = np.empty((len(numbers), public.width), np.uint8)
+    n, square = public.modulus, public.square
+    for part in chunks(len(numbers)):
+        pairs = zip(unpack(numbers[part]), source.draw(part.stop - part.start), strict=True)
+        out[part] = pack([(1 + m * n) * s % square for m, s in pairs], public.width)
+    return out.reshape(len(plain), beside(plain, public.plain_width) * public.width)
+
+
+def rerandomise(public: PublicKey, ciphertexts: Rows) -> Rows:
+    """Other ciphertexts of the same plaintexts, independent of the given ones to within 2^-64, even for the owner."""
+    numbers, source = single(ciphertexts, public.width), residues.hiding_origins(public)
+    out = np.empty_like(numbers)
+    for part in chunks(len(numbers)):
+        pairs = zip(unpack(numbers[part]), source.draw(part.stop - part.start), strict=True)
+        out[part] = pack([c * s % public.square for c, s in pairs], public.width)
+    return out.reshape(ciphertexts.shape)
+
+
+def add(public: PublicKey, left: Rows, right: Rows) -> Rows:
+    """Ciphertexts of the sums of the plaintexts, row by row; plain products."""
+    if left.shape != right.shape:
+        raise ValueError("as many rows on the left as on the right")
+    ours, theirs = single(left, public.width), single(right, public.width)
+    out = np.empty_like(ours)
+    for part in chunks(len(ours)):
+        pairs = zip(unpack(ours[part]), unpack(theirs[part]), strict=True)
+        out[part] = pack([a * b % public.square for a, b in pairs], public.width)
+    return out.reshape(left.shape)
+
+
+def add_plain(public: PublicKey, ciphertexts: Rows, plain: Rows) -> Rows:
+    """Ciphertexts of the sums of encrypted and known plaintexts, row by row; hides nothing by itself."""
+    numbers, known = single(ciphertexts, public.width), _plaintexts(public, plain)
+    if len(numbers) != len(known):
+        raise ValueError("as many plaintexts as ciphertexts")
+    out = np.empty_like(numbers)
+    for part in chunks(len(numbers)):
+        pairs = zip(unpack(numbers[part]), unpack(known[part]), strict=True)
+        out[part] = pack([(1 + m * public.modulus) * c % public.square for c, m in pairs], public.width)
+    return out.reshape(ciphertexts.shape)
+
+
+def sum_groups(public: PublicKey, ciphertexts: Rows, group_ids: NDArray[np.int64], groups: int) -> Rows:
+    """uint8[groups, k·width]: the sum of each group's rows; the plain number 1 where a group has none.
+
+    group_ids: int64[n] in [0, groups). Sums of several batches combine with `add`. Products of the inputs: never
+    show one without `rerandomise`. Raises ValueError for ids out of range.
+    """
+    ids = np.asarray(group_ids, np.int64)
+    if ids.shape != (len(ciphertexts),) or (len(ids) and not 0 <= ids.min() <= ids.max() < groups):
+        raise ValueError("one group id within range for each row")
+    numbers, square = single(ciphertexts, public.width), public.square
+    each = beside(ciphertexts, public.width)
+    targets = (ids[:, None] * each + np.arange(each)).ravel()
+    sums = [mpz(1)] * (groups * each)
+    for part in chunks(len(numbers)):
+        for c, target in zip(unpack(numbers[part]), targets[part].tolist(), strict=True):
+            sums[target] = sums[target] * c % square
+    return pack(sums, public.width).reshape(groups, each * public.width)
+
+
+def decrypt(key: PrivateKey, ciphertexts: Rows) -> Rows:
+    """uint8[n, k·plain_width]. Raises BadMessage, with the row's position, for what is not a ciphertext.
+
+    Modulo p² and q² (Paillier 1999, section 7); the powers with secret exponents by `powmod_sec`.
+    """
+    public = key.public
+    check_ciphertexts(public, ciphertexts)
+    p, q = mpz(key.p), mpz(key.q)
+    halves = tuple((x, x * x, gmpy2.invert(-y, x)) for x, y in ((p, q), (q, p)))
+    q_inverse = gmpy2.invert(q, p)
+    plain = []
+    for c in unpack(single(ciphertexts, public.width)):
+        a, b = ((gmpy2.powmod_sec(c % x2, x - 1, x2) - 1) // x * factor % x for x, x2, factor in halves)
+        plain.append(b + q * ((a - b) * q_inverse % p))
+    return pack(plain, public.plain_width).reshape(len(ciphertexts), ciphertexts.shape[1] // 2)
+
+
+def check_ciphertexts(public: PublicKey, ciphertexts: Rows) -> None:
+    """Raises BadMessage unless every number is in (0, n²) and prime to n; `row` is a bad row's position."""
+    try:
+        each = beside(ciphertexts, public.width)
+    except ValueError as error:
+        raise BadMessage("Ciphertexts have a width that does not fit the Paillier key.") from error
+    numbers = single(ciphertexts, public.width)
+    small = below(numbers, public.square)
+    if not small.all():
+        raise _bad_ciphertext(int(small.argmin()) // each)
+    for part in chunks(len(numbers)):
+        # One gcd for all: their product shares a factor with n if and only if one of them does.
+        values, product = unpack(numbers[part]), mpz(1)
+        for c in values:
+            product = product * c % public.modulus
+        if gmpy2.gcd(product, public.modulus) != 1:
+            first = next(i for i, c in enumerate(values) if gmpy2.gcd(c, public.modulus) != 1)
+            raise _bad_ciphertext((part.start + first) // each)
+
+
+def _bad_ciphertext(row: int) -> BadMessage:
+    return BadMessage("Row {row} of the batch is not a ciphertext under the Paillier key.", row=row)
+
+
+def _plaintexts(public: PublicKey, plain: Rows) -> Rows:
+    numbers = single(plain, public.plain_width)
+    if not below(numbers, public.n).all():
+        raise ValueError("a plaintext is not below n")
+    return numbers

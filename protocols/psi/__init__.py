@@ -1,0 +1,1 @@
+"""Private set intersection: which rows of two datasets are of the same person."""

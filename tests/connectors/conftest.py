@@ -1,0 +1,66 @@
+"""A real PostgreSQL server for the tests: in a temporary folder, on a socket there, ended at the end."""
+
+import os
+import pwd
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+
+@dataclass(frozen=True)
+class Server:
+    """A running server: its programs, the folder of its socket, and whom to run programs as."""
+
+    programs: Path
+    folder: Path
+    user: str
+
+    def uri(self, rest: str, user: str = "owner", database: str = "postgres") -> str:
+        """An address on this server; `rest` begins after `?`."""
+        return f"postgresql://{user}@/{database}?host={self.folder}&{rest}"
+
+    def run(self, sql: str) -> None:
+        """Run SQL as the owner."""
+        command = [self.programs / "psql", "-qX", "-v", "ON_ERROR_STOP=1", "-h", self.folder, "-U", "owner", "postgres"]
+        subprocess.run(command, input=sql.encode(), check=True, capture_output=True)
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Server]:
+    """A server with one superuser, `owner`, who needs no password, and `guest`, who needs one and may read nothing."""
+    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda path: int(path.parts[-3]))
+    if not found:
+        pytest.fail("PostgreSQL's server is not installed: apt-get install postgresql", pytrace=False)
+    programs = found[-1].parent
+    folder = Path(tempfile.mkdtemp(prefix="pg-", dir="/tmp"))  # a socket's path must be short
+    as_user = _run_as(folder)
+    data = folder / "data"
+    start = [programs / "pg_ctl", "-D", data, "-w", "-l", folder / "log", "start"]
+    settings = f"-c listen_addresses='' -c unix_socket_directories={folder} -c fsync=off"
+    stop = [programs / "pg_ctl", "-D", data, "-m", "immediate", "stop"]
+    try:
+        create = [programs / "initdb", "-D", data, "-U", "owner", "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8", "-N"]
+        subprocess.run(create, check=True, capture_output=True, **as_user)
+        (data / "pg_hba.conf").write_text("local all owner trust\nlocal all guest scram-sha-256\n")
+        subprocess.run([*start, "-o", settings], check=True, stdout=subprocess.DEVNULL, **as_user)
+        server = Server(programs, folder, "owner")
+        server.run("CREATE ROLE guest LOGIN PASSWORD 'sesame'")
+        yield server
+    finally:
+        subprocess.run(stop, check=False, capture_output=True, **as_user)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _run_as(folder: Path) -> dict[str, object]:
+    """PostgreSQL refuses to run as root: the folder and the programs are then the user `postgres`'s."""
+    if os.getuid() != 0:
+        return {}
+    person = pwd.getpwnam("postgres")
+    os.chown(folder, person.pw_uid, person.pw_gid)
+    folder.chmod(0o755)
+    return {"user": person.pw_uid, "group": person.pw_gid, "cwd": folder}

@@ -1,0 +1,54 @@
+"""An attacker with a linear-program solver: what the shown numbers say about the cells that are not shown."""
+
+import itertools
+
+import numpy as np
+from scipy.optimize import linprog
+
+from cleanroom.privacy.suppression import withhold
+
+
+def table_cells(counts: np.ndarray, rows: np.ndarray) -> tuple[list[np.ndarray], np.ndarray]:
+    """Codes by column and counts of those crossings of a table that are rows of it."""
+    codes = [axis.reshape(-1)[rows.reshape(-1)] for axis in np.indices(counts.shape)]
+    return codes, counts.reshape(-1)[rows.reshape(-1)]
+
+
+def knowledge(counts: np.ndarray, rows: np.ndarray, shown: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+    """Equations A x = b over all crossings: shown cells, the exact total, the answers to all one-column questions."""
+    equations, values = [np.ones(counts.size)], [counts.sum()]
+    for cell in np.flatnonzero(shown.reshape(-1)):
+        equations.append(np.eye(1, counts.size, cell)[0])
+        values.append(counts.reshape(-1)[cell])
+    for d in range(counts.ndim):
+        others = tuple(e for e in range(counts.ndim) if e != d)
+        totals, present = counts.sum(axis=others), np.flatnonzero(rows.any(axis=others))
+        answered = present[withhold([np.arange(len(present))], totals[present], k)]
+        for value in answered:
+            member = np.zeros(counts.shape)
+            member[tuple(value if e == d else slice(None) for e in range(counts.ndim))] = 1
+            equations.append(member.reshape(-1))
+            values.append(totals[value])
+    return np.array(equations), np.array(values, float)
+
+
+def narrowest(counts: np.ndarray, rows: np.ndarray, shown: np.ndarray, k: int) -> float:
+    """The smallest width of what any withheld cell can be; infinite where nothing is withheld."""
+    matrix, right = knowledge(counts, rows, shown, k)
+    hidden = np.flatnonzero((rows & ~shown).reshape(-1))
+    return min((_width(matrix, right, counts.size, cell) for cell in hidden), default=np.inf)
+
+
+def _width(matrix: np.ndarray, right: np.ndarray, size: int, cell: int) -> float:
+    ends = []
+    for sign in (1, -1):
+        solved = linprog(sign * np.eye(1, size, cell)[0], A_eq=matrix, b_eq=right, bounds=(0, None), method="highs")
+        if solved.status != 0:
+            raise ArithmeticError(solved.message)
+        ends.append(sign * solved.fun)
+    return ends[1] - ends[0]
+
+
+def all_shapes() -> list[tuple[int, ...]]:
+    """Shapes of one to four columns, small enough for the solver."""
+    return [(2,), (7,), *itertools.product((2, 4, 6), (3, 5)), (3, 4, 3), (2, 2, 2), (5, 2, 4), (2, 3, 2, 3)]

@@ -1,0 +1,143 @@
+"""A room with all its parties in one process, a thread each, so that a test can see what every one of them sees.
+
+Homes, vaults, contracts, channels and the enclave process are the real ones; only the wires are tapped.
+"""
+
+import os
+import socket
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from cleanroom.answer.run import Outcome, run_room
+from cleanroom.answer.side import Side
+from cleanroom.enclave.query import Query
+from cleanroom.home import Home
+from cleanroom.node.jobs import PartyJobs
+from cleanroom.node.sockets import SocketTransport
+from cleanroom.overlap.asked import DATASETS, OPERATOR, SIDES, Overlap, Reference, columns_of, slotted_sides
+from cleanroom.overlap.drafting import draft_contract
+from cleanroom.rooms.contract import SignedContract
+from cleanroom.rooms.store import Room, Rooms, to_plain
+
+ROWS = {"header": str}
+
+
+class Tap:
+    """A transport that remembers every frame that came."""
+
+    def __init__(self, inner: SocketTransport) -> None:
+        self._inner = inner
+        self.came: list[bytes] = []
+
+    def send(self, frame: Sequence[Any]) -> None:
+        self._inner.send(frame)
+
+    def receive(self) -> memoryview:
+        frame = self._inner.receive()
+        self.came.append(bytes(frame))
+        return frame
+
+    def close(self) -> None:
+        self._inner.close()
+
+    @property
+    def sent(self) -> int:
+        return self._inner.sent
+
+    @property
+    def received(self) -> int:
+        return self._inner.received
+
+
+@dataclass
+class Ran:
+    """What a run left: outcomes and frames by party (frames by the peer they came from), and the homes."""
+
+    outcomes: dict[str, Outcome]
+    frames: dict[str, dict[str, list[bytes]]]
+    homes: dict[str, Home]
+    room: Room
+    failures: dict[str, BaseException] = field(default_factory=dict)
+
+
+def csv(path: Path, columns: Mapping[str, Sequence[object]]) -> str:
+    """A CSV file of these columns; its path."""
+    lines = [",".join(columns), *(",".join(map(str, row)) for row in zip(*columns.values(), strict=True))]
+    path.write_text("\n".join(lines) + "\n", "utf-8")
+    return str(path)
+
+
+def prepare(folder: Path, asked: Overlap, protocol: str) -> tuple[dict[str, Home], Room, Query]:
+    """Homes with imported datasets, and the contract signed by all."""
+    names = [*SIDES, OPERATOR] if protocol == "keyed" else list(SIDES)
+    homes = {name: Home.create(folder / name, name) for name in names}
+    jobs = {name: PartyJobs(home, {}, lambda *_: None) for name, home in homes.items()}
+    sources = {"merchant": asked.merchant, "platform": asked.platform}
+    by, sums = ([Reference(*name.split(".")) for name in names] for names in (asked.by, asked.sums))
+    imports, proposals = {}, {}
+    for side in SIDES:
+        wanted = columns_of(side, by, sums)
+        imports[side] = jobs[side].job_import(dataset=DATASETS[side], source=sources[side], on=asked.on, **wanted)
+        proposals[side] = jobs[side].job_propose(DATASETS[side], **wanted, most=20, least=asked.k)
+    keys = {name: job.job_keys() for name, job in jobs.items()}
+    slotted = slotted_sides(protocol, asked, by, sums)
+    contract, annexes = draft_contract(asked, protocol, keys, imports, proposals, by, sums, slotted)
+    unsigned = {
+        name: to_plain(Room(SignedContract(contract), annexes), for_operator=name == OPERATOR) for name in homes
+    }
+    signatures = {name: jobs[name].job_sign(unsigned[name]) for name in homes}
+    room = Room(SignedContract(contract, signatures), annexes)
+    for name in homes:
+        jobs[name].job_keep(to_plain(room, for_operator=name == OPERATOR))
+    return homes, room, Query(tuple(r.qualified for r in by), tuple(r.qualified for r in sums))
+
+
+def run(homes: dict[str, Home], query: Query, members: Mapping[str, Path] | None = None, name: str = "overlap") -> Ran:
+    """Every party's role at once. Failures are kept, not raised."""
+    taps = wires(list(homes))
+    room = Rooms(homes["merchant"].rooms).load(name)
+    ran = Ran({}, {}, homes, room)
+
+    def play(party: str) -> None:
+        home = homes[party]
+        held = Rooms(home.rooms).load(name)
+        out = (members or {}).get(party)
+        try:
+            ran.outcomes[party] = run_room(Side(home, held, query, taps[party], out, lambda *_: None))
+        except BaseException as error:
+            ran.failures[party] = error
+            for tap in taps[party].values():
+                tap.close()
+
+    threads = [threading.Thread(target=play, args=(party,)) for party in homes]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(120)
+    ran.frames = {party: {peer: tap.came for peer, tap in taps[party].items()} for party in homes}
+    return ran
+
+
+def wires(parties: list[str]) -> dict[str, dict[str, Tap]]:
+    """Tapped socket pairs between every two parties."""
+    taps: dict[str, dict[str, Tap]] = {party: {} for party in parties}
+    for at, a in enumerate(parties):
+        for b in parties[at + 1 :]:
+            left, right = socket.socketpair()
+            taps[a][b], taps[b][a] = Tap(SocketTransport(left)), Tap(SocketTransport(right))
+    return taps
+
+
+def everything_in(folder: Path, skip: Sequence[str] = ()) -> dict[str, bytes]:
+    """Every file below a folder, by its relative path."""
+    found = {}
+    for root, _, files in os.walk(folder):
+        for file in files:
+            path = Path(root) / file
+            relative = str(path.relative_to(folder))
+            if not any(relative.startswith(prefix) for prefix in skip):
+                found[relative] = path.read_bytes()
+    return found

@@ -1,0 +1,61 @@
+"""A process killed at any step: the old version or the new one, nothing between, and no way back for the forgotten."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from vault_world import write
+
+HERE = Path(__file__).parent
+
+
+def crashes(home, tmp_path, action):
+    (tmp_path / "run").mkdir()
+    shutil.copytree(home.path, tmp_path / "run" / "template")
+    command = [sys.executable, str(HERE / "crash.py"), str(tmp_path / "run" / "template"), action]
+    done = subprocess.run(command, check=True, capture_output=True, cwd=HERE.parents[1])
+    results = json.loads(done.stdout)
+    assert [result["status"] for result in results] == [9] * (len(results) - 1) + [0]
+    return results
+
+
+@pytest.fixture
+def two_versions(vault):
+    write(vault, "crm", range(10))
+    write(vault, "crm", range(20))
+
+
+@pytest.mark.usefixtures("two_versions")
+def test_a_write_killed_at_any_step(home, tmp_path):
+    old, new = list(range(20)), list(range(20, 60, 2))
+    results = crashes(home, tmp_path, "write")
+    assert len(results) > 25
+    seen_new = [result["after"]["current"] == new for result in results]
+    assert all(result["after"]["current"] in (old, new) for result in results)
+    assert seen_new == sorted(seen_new)
+    assert 0 < sum(seen_new) < len(results)
+    for result in results:
+        versions = result["after"]["versions"]
+        assert all(people in (list(range(10)), old, new) for people in versions.values())
+        assert result["again"]["current"] == new
+        assert len(result["again"]["versions"]) == 2
+        assert result["rests"] == []
+        assert len(result["folders"]) == 2
+
+
+@pytest.mark.usefixtures("two_versions")
+def test_a_forgetting_killed_at_any_step(home, tmp_path):
+    results = crashes(home, tmp_path, "forget")
+    assert len(results) > 25
+    epochs = [result["after"]["epoch"] for result in results]
+    assert epochs == sorted(epochs)
+    assert set(epochs) == {0, 1}
+    for result in results:
+        everyone = [person for people in result["after"]["versions"].values() for person in people]
+        assert (3 in everyone) == (result["after"]["epoch"] == 0)
+        assert set(range(20)) - set(result["after"]["current"]) <= {3}
+        assert 3 not in result["again"]["current"]
+        assert result["folders"] == [f"v{int(max(result['again']['versions'])):08d}"]
