@@ -266,7 +266,7 @@ def room_new(
     json: Json = False,
 ) -> None:
     """Write the draft, to be read, edited and signed."""
-    from cleanroom.rooms.desk import new
+    from cleanroom.rooms.drafting import new
     from cleanroom.terminal.rooms import new_shown
 
     result = new(home, name, role, dataset, partner, receiver, protocol.value, k, purpose, out)
@@ -284,7 +284,7 @@ def room_sign(
     json: Json = False,
 ) -> None:
     """Sign it, keep it, and write it for the partners."""
-    from cleanroom.rooms.desk import sign
+    from cleanroom.rooms.signing import sign
     from cleanroom.terminal.rooms import signed_shown
 
     result = sign(home, file, out)

@@ -19,7 +19,7 @@ from cleanroom.demo.people import AGE_BANDS, CITIES, GENDERS, SYSTEMS, TIERS, In
 
 WINDOW_DAYS = 180
 """Events lie in the last so many days."""
-PART = 50_000
+PART = 20_000
 OVERLAP = 0.6
 """Share of members with a usable phone who are users; the same share of those without one."""
 _MOVED = 0.1

@@ -6,6 +6,7 @@ good with a probability of his own (beta: a, b). A customer is known by x (repea
 to the last purchase) and T (weeks from the first purchase to the day of the view). Nothing here knows money or people.
 """
 
+import functools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -30,7 +31,16 @@ class History:
         """The same with times rounded to whole weeks: far fewer rows, nearly the same fit."""
         rounded = np.stack([self.repeats, np.rint(self.recency), np.rint(self.age)])
         rows, place = np.unique(rounded, axis=1, return_inverse=True)
-        return History(rows[0], rows[1], rows[2], np.bincount(place.ravel(), self.people))
+        return History(rows[0], rows[1], rows[2], np.bincount(place.ravel(), self.people).astype(np.float64))
+
+    def log_gamma(self, more: float) -> Floats:
+        """ln Γ(x + more), taken once a distinct x."""
+        distinct, place = self._distinct
+        return np.array([math.lgamma(x + more) for x in distinct.tolist()])[place]
+
+    @functools.cached_property
+    def _distinct(self) -> tuple[Floats, NDArray[np.intp]]:
+        return np.unique(self.repeats, return_inverse=True)
 
 
 @dataclass(frozen=True)
@@ -93,8 +103,8 @@ def fit(history: History) -> Model | None:
 def log_likelihood(history: History, r: float, alpha: float, a: float, b: float) -> float:
     """Of all customers (equation 6)."""
     x = history.repeats
-    buying = _log_gamma(r + x) - math.lgamma(r) + r * math.log(alpha)
-    leaving = math.lgamma(a + b) + _log_gamma(b + x) - math.lgamma(b) - _log_gamma(a + b + x)
+    buying = history.log_gamma(r) - math.lgamma(r) + r * math.log(alpha)
+    leaving = math.lgamma(a + b) + history.log_gamma(b) - math.lgamma(b) - history.log_gamma(a + b)
     here = -(r + x) * np.log(alpha + history.age)
     gone = math.log(a) - np.log(np.maximum(b + x - 1, 1e-300)) - (r + x) * np.log(alpha + history.recency)
     either = np.logaddexp(here, np.where(x > 0, gone, -np.inf))
@@ -118,7 +128,7 @@ def hypergeometric(a: float, b: float, c: Floats, z: Floats) -> Floats:
 
 
 def minimise(function: Callable[[Floats], float], start: Floats, sizes: tuple[float, ...]) -> Floats | None:
-    """The simplex search of Nelder and Mead (1965), begun anew at each size from where it settled; None if it does not."""
+    """The simplex search of Nelder and Mead (1965), begun anew at each size from where it settled; None if it fails."""
     for size in sizes:
         settled = _simplex(function, start, size)
         if settled is None:
@@ -158,9 +168,3 @@ def _move(function: Callable[[Floats], float], points: Floats, values: Floats) -
             return
         tried, value = nearer, reached
     points[-1], values[-1] = tried, value
-
-
-def _log_gamma(values: Floats) -> Floats:
-    """ln Γ; purchase counts repeat, so it is taken once a distinct value."""
-    distinct, places = np.unique(values, return_inverse=True)
-    return np.array([math.lgamma(value) for value in distinct])[places]

@@ -73,7 +73,7 @@ def _one_way(totals: Counts, exists: Mask, k: int) -> Mask:
     hidden = exists & (totals < k)
     if not hidden.any():
         return hidden
-    if hidden.sum() < 2:
+    if hidden.sum() < 2 or totals[hidden].sum() < k:
         shown = np.flatnonzero(exists & ~hidden)
         hidden[shown[np.argsort(totals[shown], kind="stable")][:1]] = True  # one is enough: it has k
     return hidden

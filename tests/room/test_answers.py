@@ -92,7 +92,7 @@ def test_the_hosts_own_columns_need_no_ciphertext(tmp_path: Path) -> None:
 
 
 def test_small_groups_stay_and_take_another_with_them(tmp_path: Path) -> None:
-    result, merchant, platform = ran(tmp_path, "keyed", ("platform.visits",))
+    result, _, _ = ran(tmp_path, "keyed", ("platform.visits",))
     shown = result.outcomes["platform"].segments
     assert shown is not None
     assert all(row["people"] >= K for row in shown)

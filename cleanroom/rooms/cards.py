@@ -1,0 +1,138 @@
+"""Cards: what a party hands to a partner before there is a contract. Its name, its public keys, what it could bring.
+
+A card is not signed: fingerprints are to be compared by another way (a call, a meeting) before a contract is signed. It
+names values of categories only where at least `LEAST_PEOPLE` rows have them.
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cleanroom.errors import BadData, UsageError
+from cleanroom.home import Home
+from cleanroom.keys import PublicKeys
+from cleanroom.rooms import draft
+from cleanroom.rooms.terms import Annex, Column, Dataset, Party
+from cleanroom.vault.manifest import Manifest
+
+FORMAT = "cleanroom-card/1"
+MOST_CELLS = 20
+LEAST_PEOPLE = 100
+UNIT = "0.01"
+"""Amounts are integers of this part of the currency unit."""
+_KINDS = {"category": "category", "bucket": "bucket", "date": "bucket", "amount": "amount"}
+
+
+@dataclass(frozen=True)
+class Card:
+    """A partner as its card shows it; `offer` is None of an operator."""
+
+    party: Party
+    offer: dict[str, Any] | None
+
+    @property
+    def rows(self) -> int:
+        """The bound on rows that it offers."""
+        return int(self.offer["rows"]) if self.offer else 0
+
+
+def make(home: Home, role: str, dataset: str | None) -> dict[str, Any]:
+    """This party's card, as JSON. Raises UsageError for an unknown dataset, BadData for an unknown role."""
+    public = home.keys.public
+    party = Party(home.party, role, public.signing.hex(), public.exchange.hex())  # type: ignore[arg-type]
+    return {
+        "format": FORMAT,
+        "party": party.name,
+        "role": party.role,
+        "signing": party.signing,
+        "exchange": party.exchange,
+        "fingerprint": public.fingerprint,
+        "dataset": None if dataset is None else _offer(home, dataset),
+    }
+
+
+def read(path: Path) -> Card:
+    """The card in a file. Raises UsageError for a missing file, BadData for what is not a card."""
+    try:
+        value = json.loads(path.read_bytes())
+    except FileNotFoundError as error:
+        raise UsageError("There is no file {name}.", "cleanroom room card makes one.", name=path.name) from error
+    except (OSError, ValueError) as error:
+        raise BadData("{name} is not a card.", "cleanroom room card makes one.", name=path.name) from error
+    return parse(value, path.name)
+
+
+def parse(value: Any, name: str) -> Card:
+    """The card of `make`; `name` says where it came from. Raises BadData."""
+    if not isinstance(value, dict) or value.get("format") != FORMAT:
+        raise BadData("{name} is not a card of a version that is known.", "Ask the partner for it again.", name=name)
+    try:
+        party = Party(value["party"], value["role"], value["signing"], value["exchange"])
+        genuine = fingerprint(party) == value["fingerprint"]
+        if value["dataset"] is not None:
+            terms(value["dataset"], party.name)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise BadData("{name} is damaged.", "Ask the partner for it again.", name=name) from error
+    if not genuine:
+        raise BadData("The fingerprint in {name} is not that of its keys.", "Ask the partner for it again.", name=name)
+    return Card(party, value["dataset"])
+
+
+def fingerprint(party: Party) -> str:
+    """What people compare before they sign. Raises BadData for keys that are unusable."""
+    return PublicKeys(bytes.fromhex(party.signing), bytes.fromhex(party.exchange)).fingerprint
+
+
+def terms(offer: dict[str, Any], owner: str) -> tuple[Dataset, tuple[Annex, ...]]:
+    """What an offer means in a contract: the dataset's terms, and labels under fresh salts."""
+    columns: list[Column] = []
+    annexes: list[Annex] = []
+    for entry in offer["columns"]:
+        if entry["kind"] == "amount":
+            columns.append(Column(**entry))
+            continue
+        cells = draft.Cells(tuple(entry["cells"]), tuple(entry["edges"]))
+        term, annex = draft.column(offer["name"], entry["name"], entry["kind"], cells)
+        columns.append(term)
+        annexes.append(annex)
+    dataset = Dataset(offer["name"], owner, offer["identity"], offer["profile"], offer["rows"], tuple(columns))
+    return dataset, tuple(annexes)
+
+
+def _offer(home: Home, dataset: str) -> dict[str, Any]:
+    manifest = home.vault.manifest(dataset)
+    meta: Any = manifest.meta
+    return {
+        "name": dataset,
+        "identity": meta["identity"],
+        "profile": meta["profile"],
+        "rows": room_to_grow(manifest.rows),
+        "columns": _columns(home, manifest),
+    }
+
+
+def room_to_grow(rows: int) -> int:
+    """The bound on rows that a contract should name for a dataset of `rows`: later versions are half as long again."""
+    return max(1000, rows + rows // 2)
+
+
+def _columns(home: Home, manifest: Manifest) -> list[dict[str, Any]]:
+    """Columns that can be used: typed ones, in the source's order, without those whose values are all rare."""
+    from cleanroom.matching.cells import TYPED, propose_bounds, propose_cells  # pyarrow: only where a card is made
+
+    meta: Any = manifest.meta
+    typed = {stored.name.removeprefix(TYPED) for stored in manifest.columns if stored.name.startswith(TYPED)}
+    found: list[dict[str, Any]] = []
+    for column in meta["columns"]:
+        name, kind = column["name"], _KINDS.get(column["kind"])
+        if kind is None or name not in typed:
+            continue
+        if kind == "amount":
+            low, high = propose_bounds(home.vault, manifest.dataset, name)
+            found.append({"name": name, "kind": kind, "low": low, "high": high, "unit": UNIT})
+            continue
+        cells = propose_cells(home.vault, manifest.dataset, name, most=MOST_CELLS, least_people=LEAST_PEOPLE)
+        if cells.labels:
+            found.append({"name": name, "kind": kind, "cells": list(cells.labels), "edges": list(cells.edges)})
+    return found

@@ -1,0 +1,64 @@
+"""What a contract discloses, in words: who learns what by its match protocol. English templates with parameters.
+
+It says what the protocol gives away by design, so it is read before signing; what a run did disclose, its receipt and
+the ledger say.
+"""
+
+from dataclasses import dataclass, field
+
+from cleanroom.rooms.contract import Contract
+
+
+@dataclass(frozen=True)
+class Sentence:
+    """Something that a party learns: an English template, the key of its translation, and its parameters."""
+
+    template: str
+    params: dict[str, object] = field(default_factory=dict)
+
+
+def learns(contract: Contract) -> dict[str, list[Sentence]]:
+    """What each party learns by a run of this contract, by the table of design.md."""
+    found: dict[str, list[Sentence]] = {party.name: [] for party in contract.parties}
+    left, right = contract.owners
+    for owner, other in ((left, right), (right, left)):
+        found[owner] = [Sentence("the number of rows of {party}", {"party": other}), *_by_match(contract, owner)]
+        if owner in contract.release.recipients:
+            released = {"k": contract.release.k}
+            found[owner].append(
+                Sentence("releases: exact numbers (noise off) of groups of at least {k} people", released)
+            )
+    if contract.match.protocol == "keyed":
+        found[contract.match.host] = [
+            Sentence("both sides' numbers of rows, and how many pseudonyms they share"),
+            Sentence("how often each token of a value occurs, exact counts of groups, and the questions"),
+            Sentence("what changed between versions of a dataset"),
+            Sentence("no identity, label or amount"),
+        ]
+    return found
+
+
+def _by_match(contract: Contract, owner: str) -> list[Sentence]:
+    match = contract.match
+    found = []
+    if owner == match.receiver:
+        size = Sentence("the exact size of the overlap")
+        found.append(Sentence("which of its own rows matched") if match.output == "members" else size)
+    slots = contract.slots_of(contract.dataset_of(owner).name)
+    if slots is not None and match.protocol != "keyed":
+        found.append(Sentence("exact counts of unlabelled groups (noise is off)"))
+    return found
+
+
+NOTES: dict[str, tuple[str, ...]] = {
+    "keyed": (
+        "Any owner together with the operator could open all tokens.",
+        "Noise is off: numbers are exact, groups below k are withheld.",
+    ),
+    "dh": ("Noise is off: numbers are exact, groups below k are withheld.",),
+    "join-sum": (
+        "The receiver learns the exact size of the overlap.",
+        "Noise is off: numbers are exact, groups below k are withheld.",
+    ),
+}
+"""What a contract says beside its terms, by protocol."""

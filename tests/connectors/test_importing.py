@@ -1,0 +1,219 @@
+"""The import funnel: every row accounted for, on whatever comes in; and what the merge rules keep."""
+
+import datetime
+import hashlib
+from collections import Counter
+from dataclasses import replace
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from rows import Rows, mapping
+
+from connectors.errors import InputError
+from connectors.funnel import Funnel
+from connectors.identity import Loss, profile
+from connectors.importing import Importer, ImportSpec, MixedForms
+from connectors.source import Rejected
+from connectors.values import LIMIT
+
+ROLES = mapping(phone="identity", spend="amount", level="category", day="date", score="bucket", yes="consent")
+SPEC = ImportSpec(ROLES, "phone", "cn-mobile/1")
+PHONES = [f"1380000000{n}" for n in range(10)]
+
+
+def table(phones: list[str | None], **columns: list[object]) -> dict[str, object]:
+    blank = dict.fromkeys(("spend", "level", "day", "score", "yes"), [""] * len(phones))
+    return {"phone": pa.array(phones, pa.string())} | {
+        name: pa.array(values, pa.string()) for name, values in (blank | columns).items()
+    }
+
+
+def run(source: Rows, spec: ImportSpec = SPEC, **options: str) -> tuple[pa.Table, Importer]:
+    importer = Importer(source, spec, **options)  # type: ignore[arg-type]
+    return pa.Table.from_batches(importer.batches(), importer.schema), importer
+
+
+def digest(phone: str) -> bytes:
+    return hashlib.sha256(phone.encode()).digest()
+
+
+messy = st.one_of(
+    st.none(),
+    st.sampled_from(PHONES[:4]),
+    st.sampled_from(PHONES[:4]).map(lambda phone: f"+86 {phone[:3]}-{phone[3:]}"),
+    st.sampled_from(["", "NULL", "138****1234", "1.38E+10", "010-88888888", "x", "1380000000", "13800000001.0"]),
+    st.sampled_from(["a", "b"]).map(lambda text: hashlib.sha256(text.encode()).hexdigest()),
+    st.text("01358+-.*E ", max_size=14),
+)
+
+
+@given(
+    st.lists(messy, max_size=40),
+    st.integers(1, 50),
+    st.lists(st.sampled_from(["ragged", "total"]), max_size=4),
+    st.sampled_from(["first", "last", "sum"]),
+)
+@settings(max_examples=120, deadline=None)
+def test_every_row_is_accounted_for(phones: list[str | None], size: int, unread: list[str], merge: str) -> None:
+    rejected = [Rejected(1_000 + place, reason) for place, reason in enumerate(unread)]
+    source = Rows(table(phones), size, rejected)
+    spec = replace(SPEC, merge=merge, columns=("spend",))
+    column = pa.array(phones, pa.string())
+    form = profile("cn-mobile/1").form(column)
+    judge = profile("cn-mobile/1").normalise(column)
+    rows, importer = run(source, spec, form=form)
+    funnel = importer.funnel()
+    lost = Counter(judge.reason.to_pylist())
+    valid = lost.pop(None, 0)
+    missing = lost.get("missing", 0)
+    assert funnel.rows == len(phones) + len(unread)
+    assert funnel.losses == lost + Counter(unread)
+    assert (funnel.present, funnel.valid, funnel.unread) == (len(phones) - missing, valid, len(unread))
+    digests = [one for one in judge.digest.to_pylist() if one is not None]
+    assert (funnel.unique, funnel.merged) == (len(set(digests)), valid - len(set(digests)))
+    assert rows["digest"].to_pylist() == digests
+    assert sum(funnel.formats.values()) == funnel.present
+    assert rows["o.phone"].to_pylist() == [phones[number - 2] for number in rows["row"].to_pylist()]
+    for name, examples in funnel.examples.items():
+        where = [place + 2 for place, why in enumerate(judge.reason.to_pylist()) if why == name]
+        where += [one.row for one in rejected if one.reason == name]
+        assert list(examples) == where[:5]
+
+
+people = st.lists(
+    st.tuples(
+        st.sampled_from(PHONES[:5]),
+        st.one_of(st.none(), st.integers(-(10**6), 10**6), st.just(10**16)),
+        st.one_of(st.none(), st.dates(datetime.date(2024, 1, 1), datetime.date(2024, 1, 9))),
+    ),
+    max_size=30,
+)
+
+
+@given(people, st.sampled_from(["first", "last", "sum"]), st.booleans(), st.integers(1, 40))
+@settings(max_examples=120, deadline=None)
+def test_merge_rules_as_the_judge_says(
+    rows: list[tuple[str, int | None, datetime.date | None]], merge: str, dated: bool, size: int
+) -> None:
+    texts = [["" if value is None else str(value) for value in column] for column in zip(*rows, strict=True)]
+    phones, spend, days = texts or ([], [], [])
+    source = Rows(table(phones, spend=spend, day=days), size)
+    _, importer = run(source, replace(SPEC, columns=("spend",), merge=merge, merge_by="day" if dated else None))
+    standing: dict[str, int] = {}
+    for place, (phone, _, day) in enumerate(rows):
+        earlier = rows[standing[phone]][2] if phone in standing else None
+        newer = not dated or (day or datetime.date.min) >= (earlier or datetime.date.min)
+        if phone not in standing or (merge == "last" and newer):
+            standing[phone] = place
+    keep = importer.keep()
+    if len(standing) == len(rows):
+        assert keep is None
+        assert importer.merged() is None
+        return
+    assert keep is not None
+    assert np.flatnonzero(keep).tolist() == sorted(standing.values())
+    if merge == "sum":
+        wanted = []
+        for place in sorted(standing.values()):
+            known = [cents * 100 for phone, cents, _ in rows if phone == rows[place][0] and cents is not None]
+            wanted.append(sum(known) if known and abs(sum(known)) <= LIMIT else None)
+        assert (importer.merged() or {})["spend"].tolist() == wanted
+    else:
+        assert importer.merged() is None
+
+
+def test_typed_columns_and_what_could_not_be_read() -> None:
+    source = Rows(
+        table(
+            PHONES[:5],
+            spend=["¥1,234.50", "1.2万", "much", "", "99999999999999999999"],
+            level=["ＶＩＰ", " 金卡 ", "", "1", "x"],
+            day=["2024年1月2日", "45293", "01/02/2024", "", "2024-02-30"],
+            score=["1", "2.5", "3%", "", "-4"],
+        )
+    )
+    rows, importer = run(source, replace(SPEC, columns=("spend", "level", "day", "score")))
+    assert rows["t.spend"].to_pylist() == [123_450, 1_200_000, None, None, None]
+    assert rows["t.level"].to_pylist() == ["VIP", "金卡", None, "1", "x"]
+    assert rows["t.day"].to_pylist() == [datetime.date(2024, 1, 2)] * 2 + [None] * 3
+    assert rows["t.score"].to_pylist() == [1.0, 2.5, None, None, -4.0]
+    assert rows["o.spend"].to_pylist()[0] == "¥1,234.50"
+    funnel = importer.funnel()
+    assert funnel.unparsed == {"spend": 2, "level": 0, "day": 2, "score": 1}
+    assert funnel.examples["unparsed:spend"] == (4, 6)
+    assert importer.schema.names[:3] == ["row", "digest", "t.spend"]
+
+
+def test_a_bucket_of_dates_becomes_days() -> None:
+    source = Rows(table(PHONES[:2], score=["2024-01-02", "2024-01-03"]))
+    rows, _ = run(source, replace(SPEC, columns=("score",)))
+    assert rows["t.score"].type == pa.date32()
+
+
+def test_without_consent_nobody_gets_in() -> None:
+    phones = [*PHONES[:4], "", "bad"]
+    source = Rows(table(phones, yes=["是", "否", "", "maybe", "否", "no"]))
+    rows, importer = run(source, replace(SPEC, consent="yes"))
+    assert rows["o.phone"].to_pylist() == PHONES[:1]
+    assert importer.funnel().losses == {Loss.NO_CONSENT: 4, Loss.MISSING: 1}
+
+
+def test_md5_columns_have_short_digests_and_say_so() -> None:
+    hashes = [hashlib.md5(phone.encode()).hexdigest() for phone in PHONES]
+    rows, importer = run(Rows(table([*hashes, hashes[0].upper(), "13800000000"])))
+    assert rows["digest"].type == pa.binary(16)
+    funnel = importer.funnel()
+    assert (funnel.digest_form, funnel.unique, funnel.merged) == ("md5", 10, 1)
+    assert funnel.losses == {Loss.RAW_AMONG_HASHED: 1}
+    assert funnel.formats == {"32 hex": 11, "11 digits": 1}
+
+
+def test_a_column_that_changes_its_form_is_refused_at_the_end() -> None:
+    hashes = [hashlib.sha256(phone.encode()).hexdigest() for phone in PHONES]
+    with pytest.raises(MixedForms, match="first rows are raw"):
+        run(Rows(table(PHONES[:3] + hashes)))
+
+
+def test_a_second_reading_starts_anew() -> None:
+    importer = Importer(Rows(table([PHONES[0], PHONES[0], "x"])), SPEC)
+    first = [batch.num_rows for batch in importer.batches()]
+    funnel = importer.funnel()
+    assert [batch.num_rows for batch in importer.batches()] == first
+    assert importer.funnel() == funnel
+
+
+def test_nothing_is_told_before_the_end() -> None:
+    importer = Importer(Rows(table(PHONES)), SPEC)
+    with pytest.raises(RuntimeError):
+        importer.funnel()
+
+
+def test_no_rows_at_all() -> None:
+    rows, importer = run(Rows(table([])))
+    assert rows.num_rows == 0
+    assert importer.keep() is None
+    assert importer.funnel().rows == 0
+
+
+def test_identities_are_neither_groups_nor_sums() -> None:
+    with pytest.raises(InputError, match="is an identity"):
+        Importer(Rows(table(PHONES)), replace(SPEC, columns=("phone",)))
+
+
+def test_progress_counts_rows() -> None:
+    seen: list[int] = []
+    importer = Importer(Rows(table(PHONES), size=4), SPEC, seen.append)
+    list(importer.batches())
+    assert seen == [4, 8, 10]
+
+
+def test_a_funnel_that_loses_a_row_cannot_be_made() -> None:
+    good = dict(rows=3, present=2, valid=1, unique=1, losses={"missing": 1, "masked": 1}, repairs={}, examples={})
+    rest = dict(formats={}, digest_form="sha256", merged=0, unparsed={}, unread=0)
+    Funnel(**good, **rest)  # type: ignore[arg-type]
+    for change in ({"rows": 4}, {"valid": 2}, {"unique": 0}, {"losses": {"missing": 1}}, {"unread": 1}):
+        with pytest.raises(RuntimeError, match="does not account"):
+            Funnel(**(good | rest | change))  # type: ignore[arg-type]

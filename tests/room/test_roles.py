@@ -1,0 +1,162 @@
+"""Who learns what: each role's whole view in two worlds that differ only in what the role may not learn.
+
+A view is every frame that came over every wire, every file of the role's home, and what its process reports. In two
+worlds of equal permitted leakage (sizes, overlap, frequencies, releases) shapes, sizes and multiplicities must agree.
+"""
+
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+
+from cleanroom.answer.slots import cell_layout
+from cleanroom.overlap.asked import Overlap
+from protocols.header import BYTES, Kind, unpack
+from protocols.payload import FINGERPRINT_BYTES
+from tests.room import world
+
+K = 50
+BITS = 2048
+ROWS = 160
+COMMON = 120
+
+
+def phones(start: int) -> list[str]:
+    return [str(13_900_000_000 + start + 7919 * n) for n in range(ROWS)]
+
+
+def merchant(start: int, labels: tuple[str, str], money: int) -> pd.DataFrame:
+    """The first COMMON rows are shared; half of them have each level."""
+    return pd.DataFrame({
+        "phone": phones(start), "level": [labels[n % 2] for n in range(ROWS)],
+        "spend": [money + n for n in range(ROWS)],
+    })  # fmt: skip
+
+
+def platform(shared: list[str], start: int, labels: tuple[str, str]) -> pd.DataFrame:
+    own = [str(15_000_000_000 + start + 104_729 * n) for n in range(ROWS - COMMON)]
+    return pd.DataFrame({"phone": shared[:COMMON] + own, "city": [labels[n // 60 % 2] for n in range(ROWS)]})
+
+
+A = merchant(1, ("gold", "silver"), 1000)
+B = merchant(500_000, ("VIP-A", "VIP-B"), 1500)  # within the same declared bounds, which the contract shows to all
+C = platform(list(A.phone), 3, ("Shanghai", "Hangzhou"))
+D = platform(list(A.phone), 900_001, ("Kunming", "Guiyang"))
+WORLDS = {  # what differs is what the role may not learn: the other side's identities, labels, amounts
+    "operator": ((A, C), (B, platform(list(B.phone), 900_001, ("Kunming", "Guiyang")))),
+    "merchant": ((A, C), (A, D)),
+    "platform": ((A, C), (pd.concat([A[:COMMON], B[COMMON:]]).assign(level=B.level, spend=B.spend), C)),
+}
+
+
+def run(folder: Path, protocol: str, tables: tuple[pd.DataFrame, pd.DataFrame], by: tuple[str, ...]) -> world.Ran:
+    folder.mkdir()
+    paths = []
+    for name, table in zip("mp", tables, strict=True):
+        paths.append(folder / f"{name}.csv")
+        table.to_csv(paths[-1], index=False)
+    sums = ("merchant.spend",) if protocol != "join-sum" else ()
+    asked = Overlap(str(paths[0]), str(paths[1]), by=by, sums=sums, k=K, key_bits=BITS)
+    homes, _, query = world.prepare(folder, asked, protocol)
+    result = world.run(homes, query)
+    assert not result.failures, result.failures
+    return result
+
+
+def view(result: world.Ran, role: str) -> list[tuple[object, ...]]:
+    """Shapes and sizes of all that came, and the sizes of what stands in the home."""
+    return [
+        (peer, header.name, header.kind, header.length)
+        for peer, came in sorted(result.frames[role].items())
+        for header in (unpack(memoryview(frame)) for frame in came)
+        if header.name not in VARIABLE
+    ]
+
+
+VARIABLE = {"release"}
+"""Released labels and averages differ in length between worlds: they are what the release is for."""
+
+
+@pytest.mark.parametrize("protocol", ["keyed", "dh", "join-sum"])
+@pytest.mark.parametrize("role", ["operator", "merchant", "platform"])
+def test_views_of_two_worlds_agree(tmp_path: Path, protocol: str, role: str) -> None:
+    if role == "operator" and protocol != "keyed":
+        return
+    by = ("merchant.level",) if protocol == "join-sum" else ("merchant.level", "platform.city")
+    first, second = (
+        run(tmp_path / name, protocol, tables, by) for name, tables in zip("ab", WORLDS[role], strict=True)
+    )
+    assert view(first, role) == view(second, role)
+    assert first.outcomes[role].learned == second.outcomes[role].learned
+    if role == "operator":
+        assert multiplicities(first) == multiplicities(second)
+        assert file_sizes(first) == file_sizes(second)
+
+
+def multiplicities(result: world.Ran) -> list[tuple[str, str, list[int]]]:
+    """For every column that owners sent to the operator: how often its values repeat."""
+    contract, found = result.room.contract, []
+    for dataset in contract.datasets:
+        slots = contract.slots_of(dataset.name)
+        fields = [pa.field("token", pa.binary(16), nullable=False)]
+        fields += [
+            pa.field(f"{dataset.name}.{c.name}", pa.binary(8), nullable=False)
+            for c in dataset.columns
+            if c.kind != "amount"
+        ]
+        if slots:
+            width = cell_layout(contract, dataset, slots).plaintexts * BITS // 4
+            fields.append(pa.field(f"{dataset.name}.#slots", pa.binary(width), nullable=False))
+        for name, values in rows_sent(result, dataset.owner, pa.schema(fields)).items():
+            found.append((dataset.name, name, sorted(Counter(values).values())))
+    return found
+
+
+def rows_sent(result: world.Ran, owner: str, schema: pa.Schema) -> dict[str, list[bytes]]:
+    columns: dict[str, list[bytes]] = {name: [] for name in schema.names}
+    for frame in result.frames["operator"][owner]:
+        header = unpack(memoryview(frame))
+        if header.name == "keyed.rows" and header.kind is Kind.DATA:
+            batch = pa.ipc.read_record_batch(pa.py_buffer(frame[BYTES + FINGERPRINT_BYTES :]), schema)
+            for name in schema.names:
+                columns[name] += batch.column(name).to_pylist()
+    return columns
+
+
+def file_sizes(result: world.Ran) -> dict[str, int]:
+    """Sizes of all files at the operator; its own key files are random but of fixed size."""
+    return {name: len(content) for name, content in world.everything_in(result.homes["operator"].path).items()}
+
+
+def test_no_identity_label_or_amount_of_the_other_side_is_anywhere(tmp_path: Path) -> None:
+    """All candidates of a dictionary against every byte on every wire and disk (attack P4), in every role's view."""
+    import hashlib
+
+    result = run(tmp_path / "w", "keyed", (A, C), ("merchant.level", "platform.city"))
+    secrets = {"merchant": A, "platform": C}
+    for role in ("operator", "merchant", "platform"):
+        others = [table for owner, table in secrets.items() if owner != role]
+        wire = b"".join(frame for came in result.frames[role].values() for frame in came)
+        disk = b"".join(world.everything_in(result.homes[role].path).values())
+        for table in others:
+            for phone in table.phone:
+                if role != "operator" and phone in set(secrets[role].phone):
+                    continue
+                digest = hashlib.sha256(phone.encode()).digest()
+                for secret in (phone.encode(), digest, digest[:16], digest.hex().encode()):
+                    assert secret not in wire
+                    assert secret not in disk
+        if role == "operator":
+            for label in (b"gold", b"silver", b"Shanghai", b"Hangzhou"):
+                assert label not in wire
+                assert label not in disk
+
+
+def test_nothing_of_the_data_stands_plainly_on_any_disk(tmp_path: Path) -> None:
+    result = run(tmp_path / "w", "dh", (A, C), ("merchant.level", "platform.city"))
+    for home in result.homes.values():
+        for content in world.everything_in(home.path).values():
+            assert not any(phone.encode() in content for phone in np.concatenate([A.phone, C.phone]))
