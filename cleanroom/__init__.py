@@ -1,3 +1,3 @@
-"""The clean room: contracts, vaults, matching, the enclave, releases, receipts. Knows connectors and protocols, never the CLI."""
+"""The clean room: contracts, vaults, matching, the enclave, releases, receipts. Never calls the CLI."""
 
 __version__ = "0.1.0"

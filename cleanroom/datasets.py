@@ -1,6 +1,5 @@
 """The datasets of one node: examined, added, listed, forgotten. What comes back holds counts and names, no value."""
 
-import datetime as dt
 import io
 import sys
 from collections.abc import Callable
@@ -9,14 +8,13 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from connectors.doctor import examine
-from connectors.events import fold, load_features
 
 from cleanroom.answer.closing import open_ledger
 from cleanroom.errors import UsageError
 from cleanroom.home import Home
 from cleanroom.importing import Wish, import_source, look, plain
 from cleanroom.lang import t
+from connectors.doctor import examine
 from connectors.identity import DEFAULT_PROFILE, profile
 from connectors.importing import Importer, ImportSpec
 from connectors.mapping import identity_column, load_mapping
@@ -50,11 +48,8 @@ def add(home: Path, file: str, name: str, on: str, named: str | None, mapping: s
         as_of: str | None, progress: Callable[[str, str, int, int], None]) -> dict[str, Any]:  # fmt: skip
     """Import a source, or the features folded from a source of events, as a new version of the dataset `name`."""
     node = open_home(home)
-    source: Source = open_source(file)
-    if features:
-        source = fold(source, load_features(Path(features)), day(as_of))
-    wish = Wish(name, file, on, named, mapping, everything=True)
-    result = import_source(node, wish, lambda rows: progress(node.party, "import", rows, 0), source)
+    wish = Wish(name, file, on, named, mapping, features, as_of, everything=True)
+    result = import_source(node, wish, lambda rows: progress(node.party, "import", rows, 0))
     manifest = node.vault.manifest(name)
     with open_ledger(node) as ledger:
         ledger.append("import", {"dataset": name, "manifest": manifest.digest, "rows": manifest.rows})
@@ -94,16 +89,6 @@ def forget(home: Path, people: str, on: str, named: str | None) -> dict[str, Any
         for name, rows in forgotten.datasets.items():
             ledger.append("forget", {"dataset": name, "persons": rows, "epoch": str(forgotten.epoch)})
     return {"persons": len(digests), "datasets": dict(forgotten.datasets), "losses": plain(funnel.losses)}
-
-
-def day(as_of: str | None) -> dt.date:
-    """The day meant: by default yesterday (T-1) as days are in China. Raises UsageError."""
-    if as_of is None:
-        return (dt.datetime.now(dt.UTC) + dt.timedelta(hours=8)).date() - dt.timedelta(days=1)
-    try:
-        return dt.date.fromisoformat(as_of)
-    except ValueError as error:
-        raise UsageError("{given} is not a day.", "Write it as 2026-01-31.", given=as_of) from error
 
 
 def _from_stdin(on: str) -> Source:

@@ -1,6 +1,7 @@
 """From a source into the vault: identities normalised, columns typed, duplicates merged, every row accounted for."""
 
 import dataclasses
+import datetime as dt
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,8 @@ from cleanroom.errors import UsageError
 from cleanroom.home import Home
 from cleanroom.vault.manifest import Manifest
 from cleanroom.vault.parts import Finish
+from connectors.events import fold
+from connectors.features import load_features
 from connectors.headers import Kind
 from connectors.identity import DEFAULT_PROFILE, profile
 from connectors.importing import Importer, ImportSpec, MixedForms, form_of
@@ -27,9 +30,17 @@ class Wish:
     on: str = "phone"
     profile: str | None = None
     mapping: str | None = None
+    features: str | None = None
+    as_of: str | None = None
     by: tuple[str, ...] = ()
     sums: tuple[str, ...] = ()
     everything: bool = False
+
+
+def open_wish(wish: Wish) -> Source:
+    """The source, or what its events fold to where features are declared: one row a user."""
+    source = open_source(wish.source)
+    return fold(source, load_features(Path(wish.features)), day(wish.as_of)) if wish.features else source
 
 
 def look(source: Source, mapping: str | None) -> Mapping:
@@ -40,9 +51,9 @@ def look(source: Source, mapping: str | None) -> Mapping:
     return propose(source.schema, sample, overrides)
 
 
-def import_source(home: Home, wish: Wish, progress: Any = None, source: Source | None = None) -> dict[str, Any]:
+def import_source(home: Home, wish: Wish, progress: Any = None) -> dict[str, Any]:
     """Put a source into the vault as a new version of the dataset; what came of it, without one value of the data."""
-    source = source or open_source(wish.source)
+    source = open_wish(wish)
     mapping = look(source, wish.mapping)
     identity = identity_column(mapping, wish.on)
     kind = identity.name
@@ -106,6 +117,16 @@ def typed_columns(mapping: Mapping, wish: Wish) -> tuple[str, ...]:
     if wish.everything:
         return tuple(c.name for c in mapping.columns if c.kind in ("category", "bucket", "amount", "date"))
     return tuple(dict.fromkeys(mapping.find(name).name for name in (*wish.by, *wish.sums)))
+
+
+def day(as_of: str | None) -> dt.date:
+    """The day meant: by default yesterday (T-1) as days are in China. Raises UsageError."""
+    if as_of is None:
+        return (dt.datetime.now(dt.UTC) + dt.timedelta(hours=8)).date() - dt.timedelta(days=1)
+    try:
+        return dt.date.fromisoformat(as_of)
+    except ValueError as error:
+        raise UsageError("{given} is not a day.", "Write it as 2026-01-31.", given=as_of) from error
 
 
 def plain(value: Any) -> Any:

@@ -58,12 +58,16 @@ class Mapping:
     preset: str | None = None
 
     def find(self, column: str) -> ColumnRole:
-        """The role of a column given by canonical name or by header; case does not matter. Raises InputError."""
+        """The role of a column given by canonical name, header or a word for it (tier: level); case does not matter.
+
+        Raises InputError.
+        """
         wanted = column.casefold()
+        meant = {wanted, (recognise(column) or (wanted,))[0]}
         for same in (
             [role for role in self.columns if role.header == column],
             [role for role in self.columns if wanted in (role.name.casefold(), role.header.casefold())],
-            [role for role in self.columns if (recognise(role.header) or ("",))[0] == wanted],
+            [role for role in self.columns if (recognise(role.header) or ("",))[0] in meant],
         ):
             if len(same) == 1:
                 return same[0]

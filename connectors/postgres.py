@@ -73,7 +73,12 @@ class PostgresSource:
 
 def address(uri: str) -> Address:
     """The parts of a URI. Raises InputError where it holds a password, or names neither a table nor a query."""
-    parts = urlsplit(uri)
+    try:
+        parts = urlsplit(uri)
+    except ValueError:
+        raise InputError(
+            "This is not a database address.", "As in postgresql://user@host/database?table=schema.name."
+        ) from None
     given = dict(parse_qsl(parts.query, keep_blank_values=True))
     if parts.password is not None or _SECRET & given.keys():
         raise InputError(

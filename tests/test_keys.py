@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import multiprocessing
 import unicodedata
 from pathlib import Path
 
@@ -13,7 +12,7 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cleanroom import keys, keystore
+from cleanroom import keys, keystore, private_files
 from cleanroom.errors import BadData, Refused, UsageError
 from cleanroom.keys import PartyKeys, PublicKeys, SecretAccess, verify
 from cleanroom.keystore import Cost, Keystore, Wrapping
@@ -357,20 +356,16 @@ def test_slot_names_cannot_reach_elsewhere(party, name):
         party.secret(name, lambda: b"x", ACCESS)
 
 
-def _fill(folder, number, results):
-    made = PartyKeys(folder, Wrapping(b"r" * 32)).secret("paillier", lambda: bytes([number]) * 9, ACCESS)
-    results.put(made)
+def test_a_process_that_comes_second_takes_what_the_first_made(party, tmp_path, monkeypatch):
+    real = private_files.locked
 
+    def waiting(path):  # while this process waits for the lock, another fills the slot
+        monkeypatch.setattr(private_files, "locked", real)
+        PartyKeys(tmp_path, Wrapping(b"r" * 32)).secret("paillier", lambda: b"the first's", ACCESS)
+        return real(path)
 
-def test_two_processes_that_fill_a_slot_agree(party, tmp_path):
-    context = multiprocessing.get_context("spawn")
-    results = context.SimpleQueue()
-    started = [context.Process(target=_fill, args=(tmp_path, number, results)) for number in (1, 2)]
-    for process in started:
-        process.start()
-    for process in started:
-        process.join()
-    assert results.get() == results.get()
+    monkeypatch.setattr(private_files, "locked", waiting)
+    assert party.secret("paillier", lambda: b"the second's", ACCESS) == b"the first's"
 
 
 def test_exchanged_or_missing_or_linked_key_files_are_refused(party, tmp_path):

@@ -118,10 +118,10 @@ def rows(members: Members) -> Iterator[pa.RecordBatch]:
     """The export as text columns with Chinese headers, ending with a 合计 row."""
     import duckdb
 
-    connection = duckdb.connect(":memory:")
-    connection.register("members", _plain(members))
-    result = connection.sql(_ROWS).to_arrow_reader(65_536)
-    yield from result
+    with duckdb.connect(":memory:", config={"temp_directory": ""}) as connection:
+        connection.register("members", _plain(members))
+        result = connection.sql(_ROWS).to_arrow_reader(65_536)
+        yield from result
     cents = int(members.bought.cents.sum())
     total = dict.fromkeys(result.schema.names, "")
     total |= {"会员编号": "合计", "累计消费(元)": f"{cents // 100:,}.{cents % 100:02d}"}

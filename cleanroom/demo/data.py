@@ -27,7 +27,8 @@ _LEAST_SCALE, _MOST_SCALE = 0.01, 1_000
 class Truth:
     """What is known of the member export and the overlap, as an import with `cn-mobile/1` must find it.
 
-    rows: with the 合计 row, which has no phone and so is among the missing; valid: rows with a usable phone; unique: persons among them; merged: valid − unique;
+    rows: with the 合计 row, which has no phone and so is among the missing; valid: rows with a usable phone; unique:
+    persons among them; merged: valid − unique;
     losses, repairs: rows by the doctor's names; overlap: unique members who are users; by_level: those by member level;
     by_city_tier: by the platform's city tier; users, events: the platform's rows.
     """

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 _TERMS, _STEPS, _REFINED = 10_000, 4_000, 20_000
+_FAR = 100.0
 
 
 @dataclass(frozen=True)
@@ -145,6 +146,8 @@ def _simplex(function: Callable[[Floats], float], start: Floats, size: float) ->
         points, values = points[order], values[order]
         if values[-1] - values[0] < 1e-9 and np.ptp(points, axis=0).max() < 1e-4:
             return np.asarray(points[0])
+        if np.abs(points).max() > _FAR:
+            return None
         _move(function, points, values)
     return None
 

@@ -78,7 +78,11 @@ def checkup(
     opened = open_source(source, sheet=sheet) if isinstance(source, str) else source
     roles = _mapping(opened, mapping)
     layout = layout_of(roles, on)
-    return _examine(purchases.read(opened, layout, as_of, date.today()), opened.label, roles, days)
+    bought = purchases.read(opened, layout, as_of, date.today())
+    try:
+        return _examine(bought, opened.label, roles, days)
+    finally:
+        bought.connection.close()
 
 
 def layout_of(mapping: Mapping, on: str | None = None) -> Layout:

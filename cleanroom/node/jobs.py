@@ -5,6 +5,7 @@ Every answer is small and holds no row; rows move only through the vault, the pr
 
 import datetime as dt
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from cleanroom.importing import Wish, import_source
 from cleanroom.matching.cells import propose_bounds, propose_cells
 from cleanroom.rooms.store import Room, Rooms, from_plain
 from cleanroom.vault.manifest import Manifest
-from connectors.open import open_source
+from connectors.errors import InputError
 from protocols.channel import Transport
 
 Step = Callable[[str, int, int], None]
@@ -34,10 +35,18 @@ class PartyJobs:
         self._home, self._peers, self._step = home, peers, step
         self._rooms = Rooms(home.rooms)
 
-    def job_look(self, source: str, mapping: str | None, on: str) -> dict[str, Any]:
-        """Columns of a source as they are understood."""
-        understood = importing.look(open_source(source), mapping)
-        return {"columns": [{"header": c.header, "name": c.name, "kind": c.kind} for c in understood.columns]}
+    def job_look(self, names: list[str], **wish: Any) -> dict[str, Any]:
+        """Columns of a source as they are understood, and which of the names asked for it has (name → canonical)."""
+        asked = Wish(**wish)
+        understood = importing.look(importing.open_wish(asked), asked.mapping)
+        found = {}
+        for name in names:
+            with suppress(InputError):
+                found[name] = understood.find(name).name
+        return {
+            "columns": [{"header": c.header, "name": c.name, "kind": c.kind} for c in understood.columns],
+            "found": found,
+        }
 
     def job_import(self, **wish: Any) -> dict[str, Any]:
         """Import a source into the vault."""

@@ -9,7 +9,6 @@ from cleanroom.rooms.choose import estimate_seconds
 from cleanroom.rooms.terms import DEFAULT_KEY_BITS, ReleaseRules
 
 SIDES = ("merchant", "platform")
-DATASETS = {"merchant": "crm", "platform": "users"}
 OPERATOR = "operator"
 MOST_SLOT_ROWS = 200_000
 """Rows beyond which Paillier slots are refused until the fast kernels exist."""
@@ -32,6 +31,9 @@ class Overlap:
     k: int = 100
     receipt: Path | None = None
     mappings: dict[str, str] = field(default_factory=dict)
+    features: dict[str, str] = field(default_factory=dict)
+    as_of: str | None = None
+    datasets: dict[str, str] = field(default_factory=lambda: {"merchant": "crm", "platform": "users"})
     room: str = "overlap"
     purpose: str = "audience overlap"
     key_bits: int = DEFAULT_KEY_BITS
@@ -41,18 +43,30 @@ class Overlap:
         """The side that does not receive."""
         return SIDES[1 - SIDES.index(self.receiver)]
 
+    def wish(self, side: str) -> dict[str, Any]:
+        """How a side reads its source: the arguments that its jobs have in common."""
+        return {
+            "dataset": self.datasets[side],
+            "source": self.merchant if side == "merchant" else self.platform,
+            "on": self.on,
+            "mapping": self.mappings.get(side),
+            "features": self.features.get(side),
+            "as_of": self.as_of,
+        }
+
 
 @dataclass(frozen=True)
 class Reference:
     """A column of one side, under its canonical name."""
 
     side: str
+    dataset: str
     column: str
 
     @property
     def qualified(self) -> str:
         """dataset.column"""
-        return f"{DATASETS[self.side]}.{self.column}"
+        return f"{self.dataset}.{self.column}"
 
 
 def check(asked: Overlap) -> None:
@@ -62,20 +76,24 @@ def check(asked: Overlap) -> None:
         raise Refused("join-sum tells nobody the matched rows.", "Leave --members out, or use --protocol dh.")
 
 
-def resolve(name: str, looks: dict[str, Any]) -> Reference:
-    """The side and canonical name of a column that the user named, as `tier` or `merchant.tier`.
+def sides_of(asked: Overlap, name: str) -> dict[str, str]:
+    """Where a column that the user named is to be looked for: side → name there. `merchant.tier` names one side."""
+    prefix, dot, rest = name.partition(".")
+    for side in SIDES:
+        if dot and prefix in (side, asked.datasets[side]):
+            return {side: rest}
+    return dict.fromkeys(SIDES, name)
+
+
+def resolve(asked: Overlap, name: str, looks: dict[str, Any]) -> Reference:
+    """The side and canonical name of a column that the user named, from what both sides found.
 
     Raises UsageError where neither side or both sides have it.
     """
-    prefix, dot, rest = name.partition(".")
-    side_of = {**{side: side for side in SIDES}, **{dataset: side for side, dataset in DATASETS.items()}}
-    sides = [side_of[prefix]] if dot and prefix in side_of else list(SIDES)
-    wanted = (rest if dot and prefix in side_of else name).casefold()
     found = [
-        Reference(side, column["name"])
-        for side in sides
-        for column in looks[side]["columns"]
-        if wanted in (column["name"].casefold(), column["header"].casefold())
+        Reference(side, asked.datasets[side], looks[side]["found"][there])
+        for side, there in sides_of(asked, name).items()
+        if looks[side]["found"].get(there)
     ]
     if len(found) == 1:
         return found[0]
@@ -88,6 +106,7 @@ def resolve(name: str, looks: dict[str, Any]) -> Reference:
 
 
 def columns_of(side: str, by: list[Reference], sums: list[Reference]) -> dict[str, list[str]]:
+    """A side's own columns of the question."""
     return {
         "by": [reference.column for reference in by if reference.side == side],
         "sums": [reference.column for reference in sums if reference.side == side],

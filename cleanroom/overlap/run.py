@@ -13,7 +13,6 @@ from cleanroom.files import replacing
 from cleanroom.home import Home
 from cleanroom.node.local import LocalParties, Progress
 from cleanroom.overlap.asked import (
-    DATASETS,
     MOST_CELLS,
     OPERATOR,
     SIDES,
@@ -24,6 +23,7 @@ from cleanroom.overlap.asked import (
     columns_of,
     refuse_slow,
     resolve,
+    sides_of,
     slotted_sides,
 )
 from cleanroom.overlap.drafting import draft_contract
@@ -91,17 +91,16 @@ def make_homes(folder: Path, *, operator: bool) -> dict[str, Path]:
 
 
 def _run(asked: Overlap, parties: LocalParties, clock: Clock, homes: dict[str, Path]) -> dict[str, Any]:
-    sources = {"merchant": asked.merchant, "platform": asked.platform}
+    names = (*asked.by, *asked.sums)
     with clock.stage("look"):
-        looks = parties.call("look", {side: {"source": sources[side], "mapping": asked.mappings.get(side),
-                                             "on": asked.on} for side in SIDES})  # fmt: skip
-    by = [resolve(name, looks) for name in asked.by]
-    sums = [resolve(name, looks) for name in asked.sums]
+        wanted = {side: [there[side] for name in names if side in (there := sides_of(asked, name))] for side in SIDES}
+        looks = parties.call("look", {side: {"names": wanted[side], **asked.wish(side)} for side in SIDES})
+    by = [resolve(asked, name, looks) for name in asked.by]
+    sums = [resolve(asked, name, looks) for name in asked.sums]
     with clock.stage("import"):
         imports = parties.call("import", {
-            side: {"dataset": DATASETS[side], "source": sources[side], "mapping": asked.mappings.get(side),
-                   "on": asked.on, "profile": asked.profile, **columns_of(side, by, sums)}
-            for side in SIDES})  # fmt: skip
+            side: {"profile": asked.profile, **asked.wish(side), **columns_of(side, by, sums)} for side in SIDES
+        })  # fmt: skip
     check_comparable(imports)
     rows = {side: imports[side]["rows"] for side in SIDES}
     operator = OPERATOR in homes
@@ -125,9 +124,9 @@ def _run(asked: Overlap, parties: LocalParties, clock: Clock, homes: dict[str, P
 def _agree(asked: Overlap, parties: LocalParties, protocol: Any, homes: dict[str, Path], imports: dict[str, Any],
            by: list[Reference], sums: list[Reference], slotted: list[str]) -> Room:  # fmt: skip
     """Draft the contract, let every party sign, let every party keep it."""
-    proposals = parties.call("propose", {
-        side: {"dataset": DATASETS[side], **columns_of(side, by, sums), "most": MOST_CELLS[protocol], "least": asked.k}
-        for side in SIDES})  # fmt: skip
+    limits = {"most": MOST_CELLS[protocol], "least": asked.k}
+    wishes = {side: {"dataset": asked.datasets[side], **columns_of(side, by, sums), **limits} for side in SIDES}
+    proposals = parties.call("propose", wishes)
     keys = parties.call("keys", {party: {} for party in homes})
     contract, annexes = draft_contract(asked, protocol, keys, imports, proposals, by, sums, slotted)
     unsigned = Room(SignedContract(contract), annexes)

@@ -10,6 +10,10 @@ values at least k apart. A row of the table is a cell, empty or not, so a cell w
 small one; a crossing that is no row of the table is no cell. Columns that determine each other (province, city) do not
 cross freely, and a reader who knows which crossings are impossible knows more than is assumed here.
 
+The host of a two-party room knows the exact totals of its own columns, small ones too, and jointly: its columns are to
+be given as one (its group). Then the promise holds for the cells of all values that are not hidden; a cell of a hidden
+group is free up to what the host knows the group to have.
+
 How (names as in the code). A value of a column below k is hidden in all its cells, with at least one other value, so
 that the hidden values have k persons together; inside the table they are pooled to one value. Then some values of each
 column become anchors: for each value v that a small cell or an anchor has in column d, the *slab* (v in column d,

@@ -5,6 +5,7 @@ the ledger say.
 """
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from cleanroom.rooms.contract import Contract
 
@@ -14,7 +15,7 @@ class Sentence:
     """Something that a party learns: an English template, the key of its translation, and its parameters."""
 
     template: str
-    params: dict[str, object] = field(default_factory=dict)
+    params: dict[str, Any] = field(default_factory=dict)
 
 
 def learns(contract: Contract) -> dict[str, list[Sentence]]:

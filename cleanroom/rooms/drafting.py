@@ -1,4 +1,4 @@
-"""Drafting: a contract from two parties' cards, written as TOML to be read, edited and signed. Nothing is signed here."""
+"""Drafting: a contract from two parties' cards, as TOML to be read, edited and signed; nothing is signed here."""
 
 import datetime as dt
 from collections.abc import Sequence

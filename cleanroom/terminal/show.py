@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from cleanroom.lang import t
@@ -34,13 +35,31 @@ def failure(what: str, hint: str, code: int, *, as_json: bool) -> None:
 
 def table(console: Console, title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
     """A table; numbers stand to the right."""
-    grid = Table(title=title, title_justify="left", title_style="bold", header_style="bold", show_edge=False)
+    grid = Table(title=escape(title), title_justify="left", title_style="bold", header_style="bold", show_edge=False)
     for position, name in enumerate(columns):
         number = bool(rows) and all(isinstance(row[position], int | float) for row in rows)
-        grid.add_column(name, justify="right" if number else "left", overflow="fold")
+        grid.add_column(escape(name), justify="right" if number else "left", overflow="fold")
     for row in rows:
-        grid.add_row(*(f"{cell:,}" if isinstance(cell, int | float) else str(cell) for cell in row))
+        grid.add_row(*(_text(cell) for cell in row))
     console.print(grid)
+    console.print()
+
+
+def fact(console: Console, name: str, value: str) -> None:
+    """One named fact on a line, which is never cut: paths and digests are to be copied."""
+    console.print(f"[bold]{escape(name)}[/bold]  {escape(value)}", soft_wrap=True)
+
+
+def line(console: Console, text: str, mark: str = "·") -> None:
+    """One sentence of a list."""
+    console.print(f"{mark} {text}", markup=False, soft_wrap=True)
+
+
+def _text(cell: object) -> str:
+    """A cell as text; its brackets are no markup."""
+    if isinstance(cell, float):
+        return f"{cell:,.2f}"
+    return f"{cell:,}" if isinstance(cell, int) else escape(str(cell))
 
 
 @contextmanager

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from cleanroom import private_files
 from cleanroom.canonical import Json
-from cleanroom.errors import BadData
 from cleanroom.files import write_bytes
 from cleanroom.keys import PartyKeys
 from cleanroom.keystore import Wrapping
@@ -50,10 +49,7 @@ class Dataset:
         number = version if version is not None else self.folder.current() or 0
         content = private_files.read(self.folder.version_path(number) / "manifest", manifests.SIZE_LIMIT)
         name = self.folder.file_id(number, "manifest")
-        manifest = manifests.unseal(content, self.setting.keys, self.setting.wrapping, name)
-        if manifest.version != number or DatasetFolder.of(self.folder.path.parent, manifest.dataset) != self.folder:
-            raise BadData("A version's folder holds another version.", "Import the dataset again.")
-        return manifest
+        return manifests.unseal(content, self.setting.keys, self.setting.wrapping, name)
 
     def save(self, manifest: Manifest, folder: Path) -> None:
         """Replaces the manifest in a version's folder. Needs the folder's lock."""

@@ -54,12 +54,12 @@ def blocks(stream: Readable, delimiter: str, quote: str | None) -> Iterator[Bloc
 def boundary(block: bytes, delimiter: str, quote: str | None, *, whole: bool = False) -> int:
     """How many bytes of `block` are whole records; with `whole`, only all of them count."""
     newline = _LF if b"\n" in block else _CR
-    end = block.rfind(newline) + 1
+    end = block.rfind(newline, 0, None if newline == _LF else len(block) - 1) + 1  # a last CR may be half a CRLF
     if not end or quote is None or block.find(quote.encode(), 0, end) < 0:
         return end
     signs = np.frombuffer(block, dtype=np.uint8)
     toggles = _toggles(signs, ord(delimiter), ord(quote))
-    ends = np.flatnonzero(signs == newline)
+    ends = np.flatnonzero(signs[:end] == newline)
     outside = ends[np.searchsorted(toggles, ends) % 2 == 0]
     last = int(outside[-1]) + 1 if len(outside) else 0
     return last if not whole or last == len(block) else 0

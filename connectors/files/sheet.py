@@ -34,8 +34,12 @@ _SECONDS = 300
 _UNPACKED = 1 << 30
 _RATIO, _SMALL = 200, 1 << 24
 _CELLS = 30_000_000
+_EXACT = 2.0**53
 _TOP = 30
-_TOTAL = r"(?i)^\s*((本页|本月|总)?(合计|总计|小计|共计|总和|汇总)\s*([:\x{ff1a}].*)?|(grand |sub[- ]?)?totals?\s*:?|sum\s*:?)\s*$"
+_TOTAL = (
+    r"(?i)^\s*((本页|本月|总)?(合计|总计|小计|共计|总和|汇总)\s*([:\x{ff1a}].*)?"
+    r"|(grand |sub[- ]?)?totals?\s*:?|sum\s*:?)\s*$"
+)
 _PROSE = r"[\p{Han}]|\S\s+\S"
 _TOO_LARGE = ("{file} is too large a spreadsheet.", "Save the sheet as CSV and give that.")
 
@@ -211,7 +215,7 @@ def _texts(cells: Sequence[Cell]) -> pa.Array:
         return pc.if_else(pc.equal(column, ""), None, column)
     if kinds == {float}:
         numbers = np.array(cells, dtype=np.float64)
-        if (numbers == numbers.astype(np.int64)).all():
+        if (np.abs(numbers) < _EXACT).all() and (numbers == np.rint(numbers)).all():
             return int64(numbers.astype(np.int64)).cast(pa.string())
     return pa.array([_text(cell) for cell in cells], pa.string())
 

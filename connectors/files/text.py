@@ -55,10 +55,7 @@ class Utf8(io.RawIOBase):
         self._source, self._encoding, self._stop = source, encoding, stop_at_bad
         self._decoder = codecs.getincrementaldecoder(encoding)()
         self._ended = False
-        self._held = b""
-        while skip > len(self._held) and (piece := self._next(_BLOCK)):
-            self._held += piece
-        self._held = self._held[skip:]
+        self._skip, self._held = skip, b""
 
     def readable(self) -> bool:
         """Always."""
@@ -67,6 +64,9 @@ class Utf8(io.RawIOBase):
     def read(self, size: int = -1) -> bytes:
         """At most `size` bytes; empty only at the end."""
         size = _BLOCK if size < 0 else size
+        while self._skip and (piece := self._next(_BLOCK)):
+            self._held = piece[self._skip :]
+            self._skip -= len(piece) - len(self._held)
         if self._held:
             piece, self._held = self._held[:size], self._held[size:]
             return piece

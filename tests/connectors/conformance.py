@@ -1,6 +1,9 @@
 """What every source must do. A test class for a source inherits SourceConformance and says how to make one."""
 
+import subprocess
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 
 import pyarrow as pa
 import pytest
@@ -30,6 +33,24 @@ def rows_of(source: Source) -> list[tuple[object, ...]]:
 def numbers_of(source: Source) -> list[int]:
     """All row numbers."""
     return [number for batch in source.batches() for number in batch.rows.to_pylist()]
+
+
+@dataclass(frozen=True)
+class Server:
+    """A running server: its programs, the folder of its socket, and whom to run programs as."""
+
+    programs: Path
+    folder: Path
+    user: str
+
+    def uri(self, rest: str, user: str = "owner", database: str = "postgres") -> str:
+        """An address on this server; `rest` begins after `?`."""
+        return f"postgresql://{user}@/{database}?host={self.folder}&{rest}"
+
+    def run(self, sql: str) -> None:
+        """Run SQL as the owner."""
+        command = [self.programs / "psql", "-qX", "-v", "ON_ERROR_STOP=1", "-h", self.folder, "-U", "owner", "postgres"]
+        subprocess.run(command, input=sql.encode(), check=True, capture_output=True)
 
 
 class SourceConformance:

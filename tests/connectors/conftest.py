@@ -6,28 +6,10 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-
-
-@dataclass(frozen=True)
-class Server:
-    """A running server: its programs, the folder of its socket, and whom to run programs as."""
-
-    programs: Path
-    folder: Path
-    user: str
-
-    def uri(self, rest: str, user: str = "owner", database: str = "postgres") -> str:
-        """An address on this server; `rest` begins after `?`."""
-        return f"postgresql://{user}@/{database}?host={self.folder}&{rest}"
-
-    def run(self, sql: str) -> None:
-        """Run SQL as the owner."""
-        command = [self.programs / "psql", "-qX", "-v", "ON_ERROR_STOP=1", "-h", self.folder, "-U", "owner", "postgres"]
-        subprocess.run(command, input=sql.encode(), check=True, capture_output=True)
+from conformance import Server
 
 
 @pytest.fixture(scope="session")

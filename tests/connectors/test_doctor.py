@@ -9,7 +9,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from rows import Rows, mapping
+from few_rows import Rows, mapping
 
 from connectors import doctor, events
 from connectors.doctor import examine
@@ -113,7 +113,7 @@ def test_openids_without_an_app_get_advice_and_consents_are_applied() -> None:
     found = examine(Rows({"openid": ["oAbc", "oDef"], "agreed": ["是", "否"]}), "openid", mapping=roles)
     assert "app id" in found.advice[0][0]
     assert found.funnel.losses == {Loss.NO_CONSENT: 1}
-    assert "app id" not in examine(Rows({"openid": ["oAbc"]}), "openid", scope="wx1").advice[0][0:1]
+    assert not examine(Rows({"openid": ["oAbc"]}), "openid", scope="wx1").advice
 
 
 def test_an_absent_identity_is_refused() -> None:

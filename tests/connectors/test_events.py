@@ -8,9 +8,9 @@ from pathlib import Path
 import pandas as pd
 import pyarrow as pa
 import pytest
+from few_rows import Rows
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from rows import Rows
 
 from connectors.errors import InputError
 from connectors.event_types import EVENTS, schema
@@ -93,10 +93,9 @@ def judge(frame: pd.DataFrame, feature: Feature) -> object:
 
 
 @given(event_rows, st.integers(1, 50))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 def test_the_fold_is_what_pandas_groups(rows: list[tuple[str, str, datetime.datetime, int, str]], size: int) -> None:
     found = fold(source(rows, size), FEATURES, AS_OF)
-    columns = pd.Series([], dtype=object)
     frame = pd.DataFrame(rows, columns=["user", "event", "time", "amount", "store"], dtype=object)
     frame["seconds"] = pd.Series([None if a is None else a % 100 for a in frame["amount"]], dtype=object)
     frame["day"] = pd.Series([(t + datetime.timedelta(hours=8)).date() for t in frame["time"]], dtype=object)
@@ -114,7 +113,6 @@ def test_the_fold_is_what_pandas_groups(rows: list[tuple[str, str, datetime.date
         for user, group in kept.groupby("user", sort=True)
     ]
     assert [row for batch in found.batches() for row in batch.table.to_pylist()] == wanted
-    assert columns.empty
 
 
 def test_days_are_those_of_shanghai() -> None:
@@ -133,12 +131,10 @@ def test_values_that_cannot_be_read_and_times_are_counted() -> None:
     found = fold(Rows(table), [Feature("spend", "sum", (PAY,), 0, "amount", "amount")], AS_OF, columns)
     assert found.losses == {EventLoss.NO_TIME: 1, "unparsed:amount": 1}
     texts = [template.format(**params) for template, params in found.notes]
-    assert (
-        texts
-        == ["1 events have a time that cannot be read and were left out."]
-        + ["1 values of column amount could not be read and count as unknown."]
-        or len(texts) == 2
-    )
+    assert texts == [
+        "1 events have a time that cannot be read and were left out.",
+        "1 values of column amount could not be read and count as unknown.",
+    ]
     (batch,) = found.batches()
     assert batch.table.to_pylist() == [
         {"openid": "a", "spend": Decimal("0.00")},

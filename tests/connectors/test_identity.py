@@ -106,6 +106,7 @@ LOST = {
     "13800138000、13900139000": Loss.SEVERAL,
     "13800138000 13900139000": Loss.SEVERAL,
     "13800138000转8": Loss.OTHER_CHARACTERS,
+    "1380013800x": Loss.OTHER_CHARACTERS,
     "138O0138000": Loss.OTHER_CHARACTERS,
     "张三": Loss.OTHER_CHARACTERS,
     "+85251234567": Loss.NOT_MAINLAND,
@@ -354,6 +355,16 @@ from connectors.arrays import words
 from connectors.identity import profile
 column = words(["13800138000", "+86 138 0013 8000", "138****1234", "", "１３８００１３８０００"])
 profile("cn-mobile/1").normalise(column), profile("cn-mobile/1").digest()
+import pyarrow as pa
+from connectors.importing import Importer, ImportSpec
+from connectors.mapping import ColumnRole, Mapping
+from connectors.memory import ArrowSource
+roles = [("phone", "identity"), ("spend", "amount"), ("level", "category"), ("day", "date"), ("yes", "consent")]
+table = pa.Table.from_arrays([column] * 5, names=[name for name, _ in roles])
+mapping = Mapping(tuple(ColumnRole(name, name, kind) for name, kind in roles))
+spec = ImportSpec(mapping, "phone", "cn-mobile/1", ("spend", "level", "day"), "last", "day", "yes")
+importer = Importer(ArrowSource("t", table), spec)
+list(importer.batches()), importer.funnel()
 sys.exit(bool({"pandas", "phonenumbers"} & sys.modules.keys()))
 """
     root = Path(__file__).parents[2]

@@ -36,10 +36,11 @@ def narrowest(counts: np.ndarray, rows: np.ndarray, shown: np.ndarray, k: int) -
     """The smallest width of what any withheld cell can be; infinite where nothing is withheld."""
     matrix, right = knowledge(counts, rows, shown, k)
     hidden = np.flatnonzero((rows & ~shown).reshape(-1))
-    return min((_width(matrix, right, counts.size, cell) for cell in hidden), default=np.inf)
+    return min((width(matrix, right, counts.size, cell) for cell in hidden), default=np.inf)
 
 
-def _width(matrix: np.ndarray, right: np.ndarray, size: int, cell: int) -> float:
+def width(matrix: np.ndarray, right: np.ndarray, size: int, cell: int) -> float:
+    """The difference between the most and the least that a cell can be."""
     ends = []
     for sign in (1, -1):
         solved = linprog(sign * np.eye(1, size, cell)[0], A_eq=matrix, b_eq=right, bounds=(0, None), method="highs")

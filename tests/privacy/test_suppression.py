@@ -4,7 +4,7 @@ import time
 
 import numpy as np
 import pytest
-from lp_judge import all_shapes, narrowest, table_cells
+from lp_judge import all_shapes, knowledge, narrowest, table_cells, width
 
 from cleanroom.errors import Refused, UsageError
 from cleanroom.privacy.suppression import withhold
@@ -36,6 +36,23 @@ def test_no_withheld_cell_can_be_pinned(seed):
         shown = released(counts, rows)
         assert not shown[counts < K].any()
         assert narrowest(counts, rows, shown, K) >= K - 1e-6, (counts.tolist(), rows.tolist())
+
+
+@pytest.mark.parametrize("shape", [(4, 5), (6, 3), (3, 4, 3)])
+def test_a_host_that_knows_all_totals_of_its_groups_pins_no_cell_of_a_large_group(shape):
+    draw = np.random.default_rng(7)
+    for _ in range(8):
+        counts = draw.negative_binomial(0.5, 1 / (1 + draw.choice([5, 20, 60])), size=shape).astype(np.int64)
+        shown = released(counts)
+        matrix, right = knowledge(counts, np.ones(shape, bool), shown, K)
+        groups = np.eye(shape[0]).repeat(counts[0].size, axis=1)
+        matrix, right = np.vstack([matrix, groups]), np.concatenate([right, groups @ counts.reshape(-1)])
+        large = np.ones(shape, bool)
+        for d, size in enumerate(shape):
+            totals = counts.sum(axis=tuple(e for e in range(len(shape)) if e != d))
+            large &= withhold([np.arange(size)], totals, K).reshape([-1 if e == d else 1 for e in range(len(shape))])
+        for cell in np.flatnonzero((large & ~shown).reshape(-1)):
+            assert width(matrix, right, counts.size, cell) >= K - 1e-6
 
 
 def test_the_judge_pins_cells_where_only_small_ones_are_withheld():
@@ -122,3 +139,12 @@ def test_too_many_crossings_are_refused_before_memory_is_taken():
     diagonal = np.arange(3000)
     with pytest.raises(Refused, match="possible cells"):
         withhold([diagonal, diagonal], np.full(3000, 200), 100)
+
+
+def test_columns_that_hardly_cross_are_covered_too():
+    counts = np.zeros((4, 4, 4), np.int64)
+    counts[np.arange(4), np.arange(4), np.arange(4)] = 150
+    counts[0, 1, 2] = 3
+    shown = released(counts, counts > 0)
+    assert not shown[0, 1, 2]
+    assert narrowest(counts, counts > 0, shown, K) >= K - 1e-6

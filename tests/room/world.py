@@ -17,7 +17,7 @@ from cleanroom.enclave.query import Query
 from cleanroom.home import Home
 from cleanroom.node.jobs import PartyJobs
 from cleanroom.node.sockets import SocketTransport
-from cleanroom.overlap.asked import DATASETS, OPERATOR, SIDES, Overlap, Reference, columns_of, slotted_sides
+from cleanroom.overlap.asked import OPERATOR, SIDES, Overlap, Reference, columns_of, slotted_sides
 from cleanroom.overlap.drafting import draft_contract
 from cleanroom.rooms.contract import SignedContract
 from cleanroom.rooms.store import Room, Rooms, to_plain
@@ -75,13 +75,12 @@ def prepare(folder: Path, asked: Overlap, protocol: str) -> tuple[dict[str, Home
     names = [*SIDES, OPERATOR] if protocol == "keyed" else list(SIDES)
     homes = {name: Home.create(folder / name, name) for name in names}
     jobs = {name: PartyJobs(home, {}, lambda *_: None) for name, home in homes.items()}
-    sources = {"merchant": asked.merchant, "platform": asked.platform}
-    by, sums = ([Reference(*name.split(".")) for name in names] for names in (asked.by, asked.sums))
+    by, sums = ([reference(asked, name) for name in names] for names in (asked.by, asked.sums))
     imports, proposals = {}, {}
     for side in SIDES:
         wanted = columns_of(side, by, sums)
-        imports[side] = jobs[side].job_import(dataset=DATASETS[side], source=sources[side], on=asked.on, **wanted)
-        proposals[side] = jobs[side].job_propose(DATASETS[side], **wanted, most=20, least=asked.k)
+        imports[side] = jobs[side].job_import(**asked.wish(side), **wanted)
+        proposals[side] = jobs[side].job_propose(asked.datasets[side], **wanted, most=20, least=asked.k)
     keys = {name: job.job_keys() for name, job in jobs.items()}
     slotted = slotted_sides(protocol, asked, by, sums)
     contract, annexes = draft_contract(asked, protocol, keys, imports, proposals, by, sums, slotted)
@@ -93,6 +92,12 @@ def prepare(folder: Path, asked: Overlap, protocol: str) -> tuple[dict[str, Home
     for name in homes:
         jobs[name].job_keep(to_plain(room, for_operator=name == OPERATOR))
     return homes, room, Query(tuple(r.qualified for r in by), tuple(r.qualified for r in sums))
+
+
+def reference(asked: Overlap, name: str) -> Reference:
+    """Of `merchant.level` and the like."""
+    side, column = name.split(".")
+    return Reference(side, asked.datasets[side], column)
 
 
 def run(homes: dict[str, Home], query: Query, members: Mapping[str, Path] | None = None, name: str = "overlap") -> Ran:

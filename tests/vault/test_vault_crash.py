@@ -1,6 +1,7 @@
 """A process killed at any step: the old version or the new one, nothing between, and no way back for the forgotten."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -20,6 +21,20 @@ def crashes(home, tmp_path, action):
     results = json.loads(done.stdout)
     assert [result["status"] for result in results] == [9] * (len(results) - 1) + [0]
     return results
+
+
+def test_everything_is_synced_before_the_pointer_moves(vault, home, monkeypatch):
+    steps = []
+    sync, replace = os.fsync, Path.replace
+    monkeypatch.setattr(os, "fsync", lambda fd: (steps.append(Path(os.readlink(f"/proc/self/fd/{fd}")).name), sync(fd)))
+    monkeypatch.setattr(Path, "replace", lambda old, new: (steps.append(f"-> {new.name}"), replace(old, new))[1])
+    write(vault, "crm", range(50))
+    before = [name.split(".parquet")[0] for name in steps[: steps.index("-> current")]]
+    assert {"part-0000", "part-0001", "part-0002"} <= set(before)
+    assert any(name.startswith(".manifest.") for name in before)
+    assert any(name.startswith(".new-") for name in before)
+    assert before[-1].startswith(".current.")
+    assert len(steps[-1]) == 32  # the dataset's folder, last
 
 
 @pytest.fixture

@@ -52,6 +52,15 @@ def test_a_vault_agrees_with_a_plain_table(another, data):
         assert got.num_rows == expected.num_rows
 
 
+def test_rows_dropped_and_amounts_replaced_over_many_groups(vault):
+    keep = np.arange(65) % 3 > 0
+    manifest = write(vault, "crm", range(65), finish=lambda: Finish(keep, {"t.spend": np.arange(43) * 7}))
+    assert (manifest.rows, len(manifest.parts), len(manifest.refined)) == (43, 4, 4)
+    assert plain(read(vault, "crm")["t.spend"]) == [at * 7 for at in range(43)]
+    assert people(vault, "crm") == [number for number in range(65) if number % 3]
+    assert plain(read(vault, "crm", ["t.spend"], np.array([9, 20, 42]))["t.spend"]) == [63, 140, 294]
+
+
 def test_types_nullability_and_odd_headers_survive(vault):
     write(vault, "crm", range(33))
     schema = vault.schema("crm")

@@ -1,0 +1,85 @@
+"""`data` for people: what a file holds and what stands in the vault. Counts, row numbers and names of columns only."""
+
+from typing import Any
+
+from rich.console import Console
+
+from cleanroom.lang import t
+from cleanroom.terminal import show
+from cleanroom.terminal.reasons import kind, reason
+
+
+def doctor_shown(console: Console, result: dict[str, Any]) -> None:
+    """Mapping, funnel, advice."""
+    title = t("Columns of {source}", source=result["source"])
+    if result["preset"]:
+        title += " · " + t("recognised as {preset}", preset=result["preset"])
+    columns = [(column["header"], column["name"], kind(column["kind"])) for column in result["columns"]]
+    show.table(console, title, (t("column"), t("taken as"), t("kind")), columns)
+    for note in result["notes"]:
+        show.line(console, note)
+    _funnel(console, result["funnel"])
+    if result["advice"]:
+        console.print(t("What to do"), style="bold")
+    for advice in result["advice"]:
+        show.line(console, advice)
+
+
+def added_shown(console: Console, result: dict[str, Any]) -> None:
+    """What was imported, and what was lost on the way."""
+    _funnel(console, result["funnel"])
+    figures = {"name": result["dataset"], "version": result["version"], "rows": f"{result['rows']:,}"}
+    show.line(console, t("Dataset {name}, version {version}: {rows} persons, encrypted.", **figures))
+    if result["forgotten"]:
+        show.line(console, t("{count} rows of forgotten persons were left out.", count=result["forgotten"]))
+    show.fact(console, t("Home"), result["home"])
+
+
+def list_shown(console: Console, result: dict[str, Any]) -> None:
+    """A dataset a line."""
+    if not result["datasets"]:
+        show.line(console, t("No datasets yet. Add one: {command}", command="cleanroom data add FILE --name NAME"))
+        return
+    rows = [
+        (each["name"], each["version"], each["rows"], each["profile"], each["created"][:10],
+         ", ".join(f"{column['name']} ({kind(column['kind'])})" for column in each["columns"]))
+        for each in result["datasets"]
+    ]  # fmt: skip
+    titles = (t("dataset"), t("version"), t("persons"), t("profile"), t("added"), t("columns"))
+    show.table(console, t("Datasets of {party}", party=t(result["party"])), titles, rows)
+
+
+def forgotten_shown(console: Console, result: dict[str, Any]) -> None:
+    """How many were named, and how many rows went."""
+    show.line(console, t("{count} persons are forgotten, now and at every later import.", count=result["persons"]))
+    rows = list(result["datasets"].items())
+    if rows:
+        show.table(console, t("Rows removed"), (t("dataset"), t("rows")), rows)
+    else:
+        show.line(console, t("No dataset held a row of them."))
+    if result["losses"]:
+        lost = [(reason(name), count) for name, count in result["losses"].items()]
+        show.table(console, t("Rows of the list that name nobody"), (t("reason"), t("rows")), lost)
+
+
+def _funnel(console: Console, funnel: dict[str, Any]) -> None:
+    """Every row stands in exactly one place."""
+    rows: list[tuple[str, Any, str]] = [
+        (t("rows read"), funnel["rows"], ""),
+        (t("with an identity"), funnel["present"], ""),
+        (t("usable"), funnel["valid"], ""),
+        (t("persons"), funnel["unique"], ""),
+    ]
+    for name, count in funnel["losses"].items():
+        rows.append((t("lost: {reason}", reason=reason(name)), count, _examples(funnel, name, count)))
+    for name, count in funnel["unparsed"].items():
+        if count:
+            text = t("unreadable values of {column}", column=name)
+            rows.append((text, count, _examples(funnel, f"unparsed:{name}", count)))
+    rows += [(t("repaired: {reason}", reason=reason(name)), count, "") for name, count in funnel["repairs"].items()]
+    show.table(console, t("Rows"), ("", t("rows"), t("row numbers")), rows)
+
+
+def _examples(funnel: dict[str, Any], name: str, count: int) -> str:
+    shown = funnel["examples"].get(name, ())
+    return ", ".join(map(str, shown)) + (" …" if count > len(shown) else "")

@@ -1,0 +1,145 @@
+"""`overlap`, `demo` and `checkup` for people: what was read, what came out, who learned what."""
+
+from typing import Any
+
+from rich.console import Console
+
+from cleanroom.lang import t
+from cleanroom.terminal import show
+from cleanroom.terminal.reasons import reason
+
+MINOR_CELLS = ("other", "unknown")
+"""Labels that are ours, not the data's (cleanroom.rooms.draft)."""
+OWNERS = ("merchant", "platform")
+_SIDES = ("left", "right")
+
+
+def shown(console: Console, result: dict[str, Any]) -> None:
+    """The whole account of one overlap."""
+    _rows(console, result)
+    _protocol(console, result)
+    _size(console, result)
+    _segments(console, result)
+    _learned(console, result["learned"])
+    _record(console, result)
+
+
+def demo_shown(console: Console, result: dict[str, Any]) -> None:
+    """Where the demo is, and what to try next."""
+    for each in result.get("results", ()):
+        shown(console, each)
+        console.print()
+    show.fact(console, t("Home"), result["home"])
+    show.fact(console, t("Rooms"), ", ".join(result["rooms"]))
+    show.fact(console, t("Report"), result["report"])
+    console.print(t("Next: {command}", command=f"cleanroom room list --home {result['home']}"), markup=False)
+
+
+def checkup_shown(console: Console, result: dict[str, Any]) -> None:
+    """The figures at a glance; all of them stand in the report."""
+    show.table(console, t("Customer checkup"), (t("figure"), t("value")), [
+        (t("rows"), result["rows"]), (t("rows used"), result["used"]), (t("customers"), result["customers"]),
+        (t("payers"), result["payers"]), *_figures(result),
+    ])  # fmt: skip
+    if result["losses"]:
+        show.table(console, t("Rows not used"), (t("reason"), t("rows")),
+                   [(reason(name), count) for name, count in result["losses"].items()])  # fmt: skip
+    for text in result["missing"]:
+        show.line(console, t(text))
+    show.fact(console, t("As of"), result["as_of"])
+    show.fact(console, t("Report"), result["report"])
+
+
+def _figures(result: dict[str, Any]) -> list[tuple[str, Any]]:
+    found: list[tuple[str, Any]] = []
+    if result["money"] is not None:
+        found.append((t("net money"), result["money"] / 100))
+    if result["repeat"] is not None:
+        found.append((t("repeat rate"), f"{result['repeat']['rate']:.1%}"))
+    if result["lapsed"] is not None:
+        found.append((t("lapsed payers"), result["lapsed"]["lapsed"]))
+    if result["forecast"] is not None:
+        text = t("repurchases expected in {days} days", days=result["forecast"]["days"])
+        found.append((text, round(result["forecast"]["purchases"])))
+    return found
+
+
+def _rows(console: Console, result: dict[str, Any]) -> None:
+    """Both funnels, every loss by name."""
+    left, right = (result[side] for side in _SIDES)
+    stages = (("rows", t("rows read")), ("present", t("with an identity")), ("valid", t("usable")),
+              ("unique", t("persons")))  # fmt: skip
+    rows: list[tuple[Any, ...]] = [(text, left[key], right[key]) for key, text in stages]
+    losses = dict.fromkeys((*left["losses"], *right["losses"]))
+    rows += [
+        (t("lost: {reason}", reason=reason(name)), left["losses"].get(name, 0), right["losses"].get(name, 0))
+        for name in losses
+    ]
+    show.table(console, t("Rows"), ("", t("merchant"), t("platform")), rows)
+
+
+def _protocol(console: Console, result: dict[str, Any]) -> None:
+    text = str(result["protocol"])
+    if result["why"]:
+        why = dict(result["why"])
+        text += " · " + t(why.pop("template"), **why)
+    show.fact(console, t("Protocol"), text)
+
+
+def _size(console: Console, result: dict[str, Any]) -> None:
+    """Exact where the contract gives the receiver its members; a range for everybody else."""
+    size = result["overlap"]
+    low, high = size["range"]
+    text = t("fewer than {limit}", limit=f"{high + 1:,}") if size["withheld"] else t(
+        "{low}–{high}", low=f"{low:,}", high=f"{high:,}"
+    )  # fmt: skip
+    if size["value"] is None:
+        show.fact(console, t("Overlap"), t("{range} persons", range=text))
+        return
+    exact = t("{count} persons (exact: the receiver learns its members)", count=f"{size['value']:,}")
+    show.fact(console, t("Overlap"), exact)
+    show.fact(console, t("The other side sees"), t("{range} persons", range=text))
+
+
+def _segments(console: Console, result: dict[str, Any]) -> None:
+    """Released groups only; labels are the contract's."""
+    segments = result["segments"]
+    if segments:
+        names = list(segments[0])
+        show.table(console, t("Segments"), [_title(name) for name in names],
+                   [tuple(_label(segment[name]) for name in names) for segment in segments])  # fmt: skip
+    rules = {"k": result["k"]}
+    show.line(console, t("Noise off: numbers are exact. Groups under {k} persons are withheld.", **rules))
+
+
+def _title(name: str) -> str:
+    if name.endswith("_average"):
+        return t("{name}, average", name=name.removesuffix("_average"))
+    return t("persons") if name == "people" else name
+
+
+def _label(value: Any) -> Any:
+    return t(value) if value in MINOR_CELLS else value
+
+
+def _learned(console: Console, learned: dict[str, Any]) -> None:
+    rows = [
+        (t(party) if place == 0 else "", t(each["template"], **_named(each["params"])))
+        for party, found in sorted(learned.items(), key=lambda item: (item[0] not in OWNERS, item[0]))
+        for place, each in enumerate(found)
+    ]
+    show.table(console, t("Who learned what"), (t("party"), t("learned")), rows)
+
+
+def _named(params: dict[str, Any]) -> dict[str, Any]:
+    named = {name: f"{value:,}" if isinstance(value, int) else value for name, value in params.items()}
+    return {**named, "party": t(str(params["party"]))} if "party" in params else named
+
+
+def _record(console: Console, result: dict[str, Any]) -> None:
+    show.fact(console, t("Receipt"), result["receipt"]["digest"])
+    if result["members"]:
+        count = f"{result['members']['rows']:,}"
+        show.fact(console, t("Members"), t("{count} rows in {path}", count=count, path=result["members"]["path"]))
+    figures = {"seconds": f"{result['seconds']:.1f}", "megabytes": f"{result['wire_bytes'] / 1e6:,.1f}"}
+    show.fact(console, t("Took"), t("{seconds} s, {megabytes} MB between the parties", **figures))

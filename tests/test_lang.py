@@ -1,0 +1,131 @@
+"""Every text that a person can meet has a Chinese twin with the same {names}; no twin is left over."""
+
+import ast
+import json
+import string
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from cleanroom import lang
+from cleanroom.ledger import audit, receipt, words
+from cleanroom.rooms import desk, disclosure, terms
+from cleanroom.terminal import app, overlap, reasons
+from connectors import doctor
+
+ROOT = Path(__file__).parents[1]
+FILES = [ROOT / "cli.py", *(path for part in ("cleanroom", "connectors", "protocols") for path in (ROOT / part).rglob("*.py"))]
+TREES = {path: ast.parse(path.read_text("utf-8")) for path in FILES}
+ERRORS = {"CleanroomError", "InputError", "ProtocolError"}
+"""Bases of everything that `cli` turns into a text; subclasses are found below."""
+TEXTS = {"t": (0,), "catalogue_text": (0,), "Learned": (0,), "Sentence": (0,), "stage": (0,), "step": (0,), "_step": (0,),
+         "Choice": (1,)}  # fmt: skip
+"""Calls whose argument at these places is a text."""
+TABLES: tuple[str, ...] = (
+    *app._TITLES.values(), *app._TYPER_ERRORS.values(), *words.TEXTS.values(), *audit.LEDGER_STEPS, *receipt.STEPS,
+    *desk.STEPS, *(note for notes in disclosure.NOTES.values() for note in notes), *reasons.REASONS.values(),
+    *reasons.KINDS.values(), *terms.ROLES, *overlap.MINOR_CELLS, *doctor.LOSSES.values(), *doctor.REPAIRS.values(),
+    *doctor.UNREAD.values(), "phone", "email", "openid", "device",
+)  # fmt: skip
+"""Texts that stand in tables, not at the place where they are shown."""
+
+
+def _subclasses(names: set[str]) -> set[str]:
+    """Names of all classes that stem from these."""
+    classes = [node for tree in TREES.values() for node in ast.walk(tree) if isinstance(node, ast.ClassDef)]
+    while more := {c.name for c in classes for base in c.bases if _name(base) in names} - names:
+        names = names | more
+    return names
+
+
+def _name(node: ast.AST) -> str:
+    return node.attr if isinstance(node, ast.Attribute) else node.id if isinstance(node, ast.Name) else ""
+
+
+def _strings(node: ast.AST) -> Iterator[str]:
+    """Texts that an argument can be: a literal, or one of two."""
+    if isinstance(node, ast.Constant) and isinstance(node.value, str):
+        yield node.value
+    elif isinstance(node, ast.IfExp):
+        yield from _strings(node.body)
+        yield from _strings(node.orelse)
+
+
+def _of_call(path: Path, call: ast.Call, errors: set[str]) -> Iterator[str]:
+    name = _name(call.func)
+    places: tuple[int, ...] = (0, 1) if name in errors else TEXTS.get(name, ())
+    if path.name == "cli.py":
+        places = (2,) if name == "command" and len(call.args) == 4 else places
+        yield from (text for keyword in call.keywords if keyword.arg == "help" for text in _strings(keyword.value))
+    for place in places:
+        if place < len(call.args):
+            yield from _strings(call.args[place])
+
+
+def _wanted() -> set[str]:
+    errors = _subclasses(ERRORS)
+    calls = ((path, node) for path, tree in TREES.items() for node in ast.walk(tree) if isinstance(node, ast.Call))
+    return {*TABLES, *(text for path, call in calls for text in _of_call(path, call, errors))} - {""}
+
+
+def _fields(text: str) -> set[str]:
+    return {name for _, name, _, _ in string.Formatter().parse(text) if name}
+
+
+def test_every_text_has_a_chinese_one() -> None:
+    missing = sorted(_wanted() - lang.catalogue().keys())
+    assert not missing, "\n".join(missing)
+
+
+def test_translations_have_the_same_names_to_fill() -> None:
+    wrong = [text for text, chinese in lang.catalogue().items() if _fields(text) != _fields(chinese)]
+    assert not wrong
+
+
+def test_no_translation_is_left_over() -> None:
+    used = {
+        node.value
+        for tree in TREES.values()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    }
+    left = sorted(lang.catalogue().keys() - used)
+    assert not left, "\n".join(left)
+
+
+def test_translations_do_not_contradict_each_other() -> None:
+    seen: dict[str, str] = {}
+    for file in sorted((ROOT / "cleanroom/lang/zh").glob("*.json")):
+        for text, chinese in json.loads(file.read_text("utf-8")).items():
+            assert seen.setdefault(text, chinese) == chinese, (file.name, text)
+
+
+def test_the_tables_are_shown_texts_and_chinese_is_chinese() -> None:
+    plain = [text for text, chinese in lang.catalogue().items() if chinese.isascii() and _fields(text) == set()]
+    assert all(text in NAMES for text in plain), plain
+
+
+NAMES = {"openid"}
+"""Names that are the same in both languages."""
+
+
+@pytest.mark.parametrize(
+    ("environment", "language"),
+    [
+        ({"CLEANROOM_LANG": "zh", "LC_ALL": "en_US.UTF-8"}, "zh"),
+        ({"CLEANROOM_LANG": "en", "LANG": "zh_CN.UTF-8"}, "en"),
+        ({"LANG": "zh_CN.UTF-8"}, "zh"),
+        ({"LANG": "zh_CN.UTF-8", "LC_ALL": "C.UTF-8"}, "en"),
+        ({"LC_MESSAGES": "zh_TW", "LANG": "en_US.UTF-8"}, "zh"),
+        ({"LANG": "de_DE.UTF-8"}, "en"),
+    ],
+)
+def test_the_language_by_environment(
+    monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], language: str
+) -> None:
+    for name in ("CLEANROOM_LANG", "LC_ALL", "LC_MESSAGES", "LANG"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    assert lang.by_locale() == language
