@@ -40,7 +40,7 @@ class Wish:
 def open_wish(wish: Wish) -> Source:
     """The source, or what its events fold to where features are declared: one row a user."""
     source = open_source(wish.source)
-    return fold(source, load_features(Path(wish.features)), day(wish.as_of)) if wish.features else source
+    return fold(source, load_features(Path(wish.features)), as_day(wish.as_of)) if wish.features else source
 
 
 def look(source: Source, mapping: str | None) -> Mapping:
@@ -119,7 +119,7 @@ def typed_columns(mapping: Mapping, wish: Wish) -> tuple[str, ...]:
     return tuple(dict.fromkeys(mapping.find(name).name for name in (*wish.by, *wish.sums)))
 
 
-def day(as_of: str | None) -> dt.date:
+def as_day(as_of: str | None) -> dt.date:
     """The day meant: by default yesterday (T-1) as days are in China. Raises UsageError."""
     if as_of is None:
         return (dt.datetime.now(dt.UTC) + dt.timedelta(hours=8)).date() - dt.timedelta(days=1)

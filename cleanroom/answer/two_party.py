@@ -142,7 +142,7 @@ def _released_there(side: Side, channel: Channel, groups: Groups, by: tuple[str,
     people = groups.table.column(PEOPLE).to_numpy()[order]
     own = [groups.table.column(name).to_numpy()[order] for name in by]
     rows, masks = answer.prepare(public, layout, groups.ciphertexts[theirs.name][order], people)
-    tell(channel, "sums.groups", {"codes": [_relabelled(codes) for codes in own], "people": people.tolist()})
+    tell(channel, "sums.groups", {"people": people.tolist()})
     send_rows(channel, "sums.rows", rows)
     opened = hear(channel, "sums.opened")
     group, cell, counts = _cells_of(opened, len(order), layout.cells)
@@ -169,13 +169,6 @@ def _cells_of(opened: Any, groups: int, cells: int) -> tuple[Codes, Codes, Codes
     if not sound or ((group < 0) | (group >= groups) | (cell < 0) | (cell >= cells)).any():
         raise BadMessage("A message is not in the form that this version knows.")
     return group, cell, counts
-
-
-def _relabelled(codes: NDArray[np.int64]) -> list[int]:
-    """The same partition under names drawn at random, so that the key holder sees structure but no labels."""
-    values = np.unique(codes)
-    names = permutation(len(values), os.urandom)
-    return [int(name) for name in names[np.searchsorted(values, codes)]]
 
 
 def tell_key(side: Side, channel: Channel, key: PrivateKey) -> None:
@@ -228,22 +221,18 @@ def open_as_sender(side: Side, channel: Channel, key: PrivateKey) -> None:
     if slots is None:
         raise BadMessage("A message is not in the form that this version knows.")
     layout = cell_layout(side.contract, side.dataset, slots)
-    told = hear(channel, "sums.groups")
-    people = np.array(told["people"], np.int64)
-    axes = [np.array(codes, np.int64) for codes in told["codes"]]
-    if len(people) > MOST_GROUPS or any(len(axis) != len(people) for axis in axes):
-        raise BadMessage("A message is not in the form that this version knows.")
+    people = _people_of(hear(channel, "sums.groups"))
     rows = receive_rows(channel, "sums.rows", rows=len(people), width=layout.plaintexts * key.public.width)
     totals = answer.open_sums(key, layout, rows)
     if (totals.counts.sum(axis=1) != people).any():
         raise BadMessage("The counts of a group do not add up.")
-    group, cell = np.nonzero(totals.counts)
-    columns = {f"host.{at}": axis[group] for at, axis in enumerate(axes)}
-    for name, axis in zip(slots.by, uncrossed(cell.astype(np.int64), sizes(side.dataset, slots.by)), strict=True):
-        columns[f"own.{name}"] = axis
-    by = list(columns)
-    cells = pa.table({**columns, PEOPLE: totals.counts[group, cell], "group": group, "cell": cell})
-    released = release_groups(cells, by, side.rules)
+    group, cell = (places.astype(np.int64) for places in np.nonzero(totals.counts))
+    own = {
+        f"own.{name}": axis for name, axis in zip(slots.by, uncrossed(cell, sizes(side.dataset, slots.by)), strict=True)
+    }
+    # The host knows its groups' totals whatever columns make them, so they are one axis to the rules of release.
+    cells = pa.table({"group": group, **own, PEOPLE: totals.counts[group, cell], "cell": cell})
+    released = release_groups(cells, ["group", *own], side.rules)
     group, cell = (released.table.column(name).to_numpy() for name in ("group", "cell"))
     tell(channel, "sums.opened", {
         "group": group.tolist(), "cell": cell.tolist(), "people": released.table.column(PEOPLE).to_pylist(),
@@ -252,6 +241,17 @@ def open_as_sender(side: Side, channel: Channel, key: PrivateKey) -> None:
     masked = totals.amounts[group, cell]
     packed = answer.pack_amounts(masked) if masked.shape[1] else np.zeros((len(group), 1), np.uint8)
     send_rows(channel, "sums.amounts", packed)
+
+
+def _people_of(told: Any) -> NDArray[np.int64]:
+    """People in each of the host's groups, as it told. Raises BadMessage."""
+    try:
+        people = np.array(told["people"], np.int64)
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
+        raise BadMessage("A message is not in the form that this version knows.") from error
+    if people.ndim != 1 or len(people) > MOST_GROUPS or (people < 0).any():
+        raise BadMessage("A message is not in the form that this version knows.")
+    return people
 
 
 def table_of(side: Side, table: Table) -> pa.Table:

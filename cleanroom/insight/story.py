@@ -31,7 +31,8 @@ def _glance(checkup: Checkup) -> Iterator[Block]:
         each = checkup.money / 100 / checkup.payers
         figures.append(Figure(t("Net money"), _money(checkup.money), t("{each:,.2f} a payer", each=each)))
     if checkup.repeat is not None:
-        figures.append(Figure(t("Repeat rate"), f"{checkup.repeat.rate:.1%}", t("bought on two days or more")))
+        how = t("bought on two days or more") if checkup.grain == "orders" else t("bought twice or more")
+        figures.append(Figure(t("Repeat rate"), f"{checkup.repeat.rate:.1%}", how))
     if checkup.lapsed is not None:
         share = checkup.lapsed.lapsed / checkup.lapsed.payers
         figures.append(Figure(t("Lapsed"), f"{share:.1%}", t("away for longer than is usual")))
@@ -78,11 +79,12 @@ def _classes(checkup: Checkup) -> Iterator[Block]:
     yield Drawing(
         charts.bars(t("Payers by class"), [charts.Bar(t(NAMES[item.key]), item.people) for item in checkup.classes])
     )
-    columns = [t("class"), "R F M", t("payers"), t("share"), t("mean days away"), t("mean purchase days")]
+    columns = [t("class"), "R F M", t("payers"), t("share"), t("mean days away")]
+    columns.append(t("mean purchase days") if checkup.grain == "orders" else t("mean purchases"))
     rows: list[list[str | int]] = [
         [
             t(NAMES[item.key]),
-            " ".join(t("high") if letter == "H" else t("low") for letter in item.key),
+            " ".join("↑" if letter == "H" else "↓" for letter in item.key),
             item.people,
             f"{item.people / checkup.payers:.1%}",
             f"{item.recency_days:.0f}" if item.people else "–",
@@ -98,7 +100,7 @@ def _classes(checkup: Checkup) -> Iterator[Block]:
     yield Paragraph(
         t(
             "R is the last purchase day, F the number of purchase days, M the net money. Each gets a score of 1 to 5 "
-            "by rank (equal values score alike); high means above the mean score of all payers."
+            "by rank (equal values score alike); ↑ means above the mean score of all payers."
         )
     )
 

@@ -89,7 +89,7 @@ def render(title: str, blocks: Sequence[Block], *, subtitle: str = "", footer: s
     policy = (
         f"default-src 'none'; style-src 'sha256-{base64.b64encode(hashlib.sha256(css.encode()).digest()).decode()}'"
     )
-    links = "".join(
+    links = "\n".join(
         f'<a href="#s{number}">{escape(section[0].text)}</a>'
         for number, section in enumerate(sections)
         if isinstance(section[0], Heading)

@@ -135,8 +135,8 @@ def _pick(file: str, workbook: calamine.CalamineWorkbook, wanted: str | None) ->
     best, area = None, 0
     for name in names if wanted is None else [wanted]:
         sheet = workbook.get_sheet_by_name(name)
-        if sheet.total_height * sheet.total_width > area:
-            best, area = sheet, sheet.total_height * sheet.total_width
+        if sheet.height * sheet.width > area:
+            best, area = sheet, sheet.height * sheet.width
     if best is None:
         raise InputError("{file} is empty.", "Export it again with at least one row.", file=file)
     if area > _CELLS or best.total_width > MAX_COLUMNS:

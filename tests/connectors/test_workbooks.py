@@ -34,6 +34,7 @@ def workbook(path: Path, sheets: dict[str, Cells], merged: Sequence[str] = (), h
 
 class TestXlsx(SourceConformance):
     first = 2
+    many = 5_000  # the writer is slow
 
     @pytest.fixture
     def make(self, tmp_path: Path) -> Make:
@@ -50,7 +51,7 @@ class TestXlsx(SourceConformance):
 
 class TestXls(SourceConformance):
     first = 2
-    many = 5_000  # the format ends at 65,536 rows
+    many = 1_500  # the writer here has one sector for its allocation table
 
     @pytest.fixture
     def make(self, tmp_path: Path) -> Make:

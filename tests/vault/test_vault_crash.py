@@ -26,7 +26,7 @@ def crashes(home, tmp_path, action):
 def test_everything_is_synced_before_the_pointer_moves(vault, home, monkeypatch):
     steps = []
     sync, replace = os.fsync, Path.replace
-    monkeypatch.setattr(os, "fsync", lambda fd: (steps.append(Path(os.readlink(f"/proc/self/fd/{fd}")).name), sync(fd)))
+    monkeypatch.setattr(os, "fsync", lambda fd: (steps.append(Path(f"/proc/self/fd/{fd}").readlink().name), sync(fd)))
     monkeypatch.setattr(Path, "replace", lambda old, new: (steps.append(f"-> {new.name}"), replace(old, new))[1])
     write(vault, "crm", range(50))
     before = [name.split(".parquet")[0] for name in steps[: steps.index("-> current")]]
