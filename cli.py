@@ -21,6 +21,13 @@ app.add_typer(room, name="room")
 app.add_typer(audit, name="audit")
 
 
+class Language(StrEnum):
+    """What --lang takes."""
+
+    en = "en"
+    zh = "zh"
+
+
 class Protocol(StrEnum):
     """What --protocol takes."""
 
@@ -48,7 +55,7 @@ AsOf = Annotated[str | None, typer.Option(help="The day on which the data end, a
 
 @app.callback()
 def main(
-    lang: Annotated[str | None, typer.Option(help="en or zh; otherwise by locale.")] = None,
+    lang: Annotated[Language | None, typer.Option(help="en or zh, before or after a command; else by locale.")] = None,
 ) -> None:
     """The language is chosen before commands are built (cleanroom.terminal.app)."""
 
@@ -83,9 +90,8 @@ def overlap(
     json: Json = False,
 ) -> None:
     """Run it and show what came of it."""
-    from cleanroom.terminal.overlap import shown
-
     from cleanroom.overlap import Overlap, run
+    from cleanroom.terminal.overlap import shown
 
     given = {"merchant": merchant_mapping, "platform": platform_mapping}
     mappings = {side: path for side, path in given.items() if path}
@@ -112,6 +118,7 @@ def demo(
 ) -> None:
     """Run it and say where the report is."""
     from cleanroom.demo.story import tell
+
     from cleanroom.terminal.overlap import demo_shown
 
     with show.progress(json) as progress:
@@ -155,9 +162,8 @@ def data_doctor(
     json: Json = False,
 ) -> None:
     """Examine a source."""
-    from cleanroom.terminal.data import doctor_shown
-
     from cleanroom.datasets import doctor
+    from cleanroom.terminal.data import doctor_shown
 
     result = doctor(file, on, profile, mapping)
     show.result(result, json, lambda console: doctor_shown(console, result))
@@ -175,14 +181,15 @@ def data_add(
     mapping: MappingFile = None,
     features: Annotated[str | None, typer.Option(help="TOML: fold events to one row a user by these features.")] = None,
     as_of: AsOf = None,
+    party: Annotated[str, typer.Option(help="This party's name, where the home is made now.")] = "merchant",
     home: HomeOption = DEFAULT_HOME,
     json: Json = False,
 ) -> None:
     """Import a source."""
+    from cleanroom.datasets import add, open_home
     from cleanroom.terminal.data import added_shown
 
-    from cleanroom.datasets import add
-
+    open_home(home, party=party)
     with show.progress(json) as progress:
         result = add(home, file, name, on, profile, mapping, features, as_of, progress)
     show.result(result, json, lambda console: added_shown(console, result))
@@ -191,9 +198,8 @@ def data_add(
 @terminal.command(data, "list", "The datasets of this node.", "cleanroom data list")
 def data_list(home: HomeOption = DEFAULT_HOME, json: Json = False) -> None:
     """List them."""
-    from cleanroom.terminal.data import list_shown
-
     from cleanroom.datasets import listed
+    from cleanroom.terminal.data import list_shown
 
     result = listed(home)
     show.result(result, json, lambda console: list_shown(console, result))
@@ -211,9 +217,8 @@ def data_forget(
     json: Json = False,
 ) -> None:
     """Forget them; identities never stand in the command line, which others can see."""
-    from cleanroom.terminal.data import forgotten_shown
-
     from cleanroom.datasets import forget
+    from cleanroom.terminal.data import forgotten_shown
 
     result = forget(home, people, on, profile)
     show.result(result, json, lambda console: forgotten_shown(console, result))

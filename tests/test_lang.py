@@ -12,7 +12,7 @@ from cleanroom import lang
 from cleanroom.ledger import audit, receipt, words
 from cleanroom.rooms import desk, disclosure, terms
 from cleanroom.terminal import app, overlap, reasons
-from connectors import doctor
+from connectors import doctor, headers, mapping
 
 ROOT = Path(__file__).parents[1]
 FILES = [ROOT / "cli.py", *(path for part in ("cleanroom", "connectors", "protocols") for path in (ROOT / part).rglob("*.py"))]
@@ -26,7 +26,7 @@ TABLES: tuple[str, ...] = (
     *app._TITLES.values(), *app._TYPER_ERRORS.values(), *words.TEXTS.values(), *audit.LEDGER_STEPS, *receipt.STEPS,
     *desk.STEPS, *(note for notes in disclosure.NOTES.values() for note in notes), *reasons.REASONS.values(),
     *reasons.KINDS.values(), *terms.ROLES, *overlap.MINOR_CELLS, *doctor.LOSSES.values(), *doctor.REPAIRS.values(),
-    *doctor.UNREAD.values(), "phone", "email", "openid", "device",
+    *doctor.UNREAD.values(), *mapping.IDENTITIES, "[OPTIONS]", "COMMAND [ARGS]...",
 )  # fmt: skip
 """Texts that stand in tables, not at the place where they are shown."""
 
@@ -84,7 +84,7 @@ def test_translations_have_the_same_names_to_fill() -> None:
 
 
 def test_no_translation_is_left_over() -> None:
-    used = {
+    used = {*TABLES, *headers.canonical_kinds()} | {
         node.value
         for tree in TREES.values()
         for node in ast.walk(tree)

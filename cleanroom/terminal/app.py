@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 import typer
+from rich.table import Table
 from typer import rich_utils
 from typer.core import TyperCommand, TyperGroup
 from typer.exceptions import Abort, Exit, TyperException
@@ -37,9 +38,21 @@ _TYPER_ERRORS = {
     r"Got unexpected extra arguments?(?: \(s\)|\(s\))? \((?P<name>.*)\)": "There is no place for: {name}",
     r"Option '?(?P<name>[^' ]+)'? requires an argument\.": "The option {name} needs a value.",
     r"Option '?(?P<name>[^' ]+)'? does not take a value\.": "The option {name} takes no value.",
-    r"Invalid value for (?P<name>.+?): (?P<more>.*)": "This value does not fit {name}.",
+    r"Invalid value for '?(?P<name>.+?)'?: (?:Value error, )?'.*' is not one of (?P<allowed>.+?)\.?": "{name} is one of: "
+    "{allowed}.",
+    r"Invalid value for '?(?P<name>.+?)'?: (?P<more>.*)": "This value does not fit {name}.",
     r"Invalid value: (?P<more>.*)": "This value does not fit.",
 }
+
+
+class _Folding(Table):
+    """A table of help that folds long texts: Chinese has no spaces to wrap at, and would be cut."""
+
+    def add_row(self, *cells: Any, **style: Any) -> None:
+        """Add a row."""
+        super().add_row(*cells, **style)
+        for column in self.columns:
+            column.overflow = "fold"
 
 
 class Command(TyperCommand):
@@ -75,11 +88,12 @@ class Application(Group):
 
     def main(self, args: Sequence[str] | None = None, prog_name: str | None = None, *_: Any, **extra: Any) -> NoReturn:
         """Run and leave with 0 done, 2 usage, 3 refused, 4 bad input, 5 peer or protocol, 1 our bug."""
-        words = list(sys.argv[1:] if args is None else args)
-        lang.choose(_wanted_language(words))
+        wanted, words = _language_of(list(sys.argv[1:] if args is None else args))
+        lang.choose(wanted)
         _translate(self)
         for name, title in _TITLES.items():
             setattr(rich_utils, name, t(title))
+        rich_utils.Table = _Folding  # type: ignore[misc]
         as_json = "--json" in words
         try:
             super().main(words, prog_name or "cleanroom", standalone_mode=False, **extra)
@@ -119,14 +133,15 @@ def command(
     return app.command(name, cls=Command, help=text, epilog=f"[dim]{example}[/dim]")
 
 
-def _wanted_language(words: list[str]) -> str | None:
-    for position, word in enumerate(words):
-        value = word.partition("=")[2] if word.startswith("--lang=") else None
-        if word == "--lang" and position + 1 < len(words):
-            value = words[position + 1]
-        if value in lang.LANGUAGES:
-            return value
-    return None
+def _language_of(words: list[str]) -> tuple[str | None, list[str]]:
+    """The language asked for, wherever `--lang` stands, and the other words; an unknown one is left for Typer."""
+    for position, word in enumerate(words[: words.index("--")] if "--" in words else words):
+        given, end = (word.partition("=")[2], 1) if word.startswith("--lang=") else ("", 2)
+        if word == "--lang":
+            given = "".join(words[position + 1 : position + 2])
+        if given in lang.LANGUAGES:
+            return given, words[:position] + words[position + end :]
+    return None, words
 
 
 def _translate(node: Any) -> None:
@@ -134,6 +149,9 @@ def _translate(node: Any) -> None:
     if node.help:
         node.help = t(node.help)
     node.short_help = t(node.short_help) if node.short_help else node.short_help
+    node.options_metavar = t(node.options_metavar) if node.options_metavar else node.options_metavar
+    if metavar := getattr(node, "subcommand_metavar", None):
+        node.subcommand_metavar = t(metavar)
     for parameter in node.params:
         if getattr(parameter, "help", None):
             parameter.help = t(parameter.help)

@@ -70,6 +70,8 @@ def _funnel(console: Console, funnel: dict[str, Any]) -> None:
         (t("usable"), funnel["valid"], ""),
         (t("persons"), funnel["unique"], ""),
     ]
+    if funnel["merged"]:
+        rows.append((t("another row of the same person"), funnel["merged"], ""))
     for name, count in funnel["losses"].items():
         rows.append((t("lost: {reason}", reason=reason(name)), count, _examples(funnel, name, count)))
     for name, count in funnel["unparsed"].items():

@@ -70,6 +70,7 @@ def _rows(console: Console, result: dict[str, Any]) -> None:
     stages = (("rows", t("rows read")), ("present", t("with an identity")), ("valid", t("usable")),
               ("unique", t("persons")))  # fmt: skip
     rows: list[tuple[Any, ...]] = [(text, left[key], right[key]) for key, text in stages]
+    rows.append((t("another row of the same person"), left["valid"] - left["unique"], right["valid"] - right["unique"]))
     losses = dict.fromkeys((*left["losses"], *right["losses"]))
     rows += [
         (t("lost: {reason}", reason=reason(name)), left["losses"].get(name, 0), right["losses"].get(name, 0))

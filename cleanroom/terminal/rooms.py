@@ -32,8 +32,8 @@ def new_shown(console: Console, result: dict[str, Any]) -> None:
         why = dict(result["why"])
         text += " · " + t(why.pop("template"), **why)
     show.fact(console, t("Protocol"), text)
-    rows = [(t(party), fingerprint) for party, fingerprint in result["fingerprints"].items()]
-    show.table(console, t("Fingerprints"), (t("party"), t("fingerprint")), rows)
+    for party, fingerprint in result["fingerprints"].items():
+        show.fact(console, t("Fingerprint of {party}", party=t(party)), fingerprint)
     show.line(console, t("Compare the fingerprints with your partners by another way before you sign."))
     show.line(console, t("Next: {command}", command=f"cleanroom room sign {result['path']}"))
 

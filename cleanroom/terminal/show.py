@@ -34,8 +34,9 @@ def failure(what: str, hint: str, code: int, *, as_json: bool) -> None:
 
 
 def table(console: Console, title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-    """A table; numbers stand to the right."""
-    grid = Table(title=escape(title), title_justify="left", title_style="bold", header_style="bold", show_edge=False)
+    """A table under its title; numbers stand to the right."""
+    console.print(title, style="bold", markup=False, soft_wrap=True)
+    grid = Table(header_style="bold", show_edge=False)
     for position, name in enumerate(columns):
         number = bool(rows) and all(isinstance(row[position], int | float) for row in rows)
         grid.add_column(escape(name), justify="right" if number else "left", overflow="fold")

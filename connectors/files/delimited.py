@@ -22,8 +22,6 @@ from connectors.files.records import blocks
 from connectors.files.text import HEAD, TextFile, examine
 from connectors.source import BATCH_ROWS, Batch, Rejected
 
-_NAMES = {",": "comma", "\t": "tab", ";": "semicolon", "|": "bar"}
-
 
 class RaggedRows(Sequence[Rejected]):
     """Rows with too many or too few columns: eight bytes a row, however many there are."""
@@ -176,7 +174,7 @@ class DelimitedSource:
             "Read as {encoding}, columns parted by {delimiter}, header in row {row}.",
             {
                 "encoding": self._file.encoding,
-                "delimiter": _NAMES.get(self._dialect.delimiter, self._dialect.delimiter),
+                "delimiter": self._dialect.delimiter.replace("\t", "Tab"),
                 "row": self._dialect.row,
             },
         )
