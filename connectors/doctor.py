@@ -5,8 +5,9 @@ Texts are templates with counts, row numbers and column names in them; a value o
 
 from dataclasses import dataclass
 
+from connectors import identity as identities
 from connectors.funnel import Funnel
-from connectors.identity import DEFAULT_PROFILE, Loss, Repair, profile
+from connectors.identity import DEFAULT_PROFILE, Loss, Repair
 from connectors.importing import Importer, ImportSpec, MixedForms, Progress, form_of
 from connectors.mapping import ColumnRole, Mapping, identity_column, propose
 from connectors.source import Source
@@ -79,7 +80,7 @@ class Examination:
 def examine(
     source: Source,
     on: str,
-    profile_name: str | None = None,
+    profile: str | None = None,
     mapping: Mapping | None = None,
     *,
     country: str = "CN",
@@ -88,7 +89,7 @@ def examine(
 ) -> Examination:
     """Read a whole source and account for every row.
 
-    on: the identity column; profile_name: by default that of the identity's kind; mapping: by default as proposed.
+    on: the identity column; profile: by default that of the identity's kind; mapping: by default as proposed.
     Amounts, buckets and dates are read too, so that what cannot be read is counted; where exactly one column holds
     consents, rows without are dropped. Raises InputError.
     """
@@ -97,7 +98,7 @@ def examine(
     spec = ImportSpec(
         known,
         on,
-        profile_name or DEFAULT_PROFILE[identity.name],
+        profile or DEFAULT_PROFILE[identity.name],
         columns=tuple(role.header for role in known.columns if role.kind in ("amount", "bucket", "date")),
         consent=_consent(known),
         country=country,
@@ -122,7 +123,7 @@ def _funnel(source: Source, spec: ImportSpec, identity: ColumnRole, progress: Pr
     try:
         return _read(importer)
     except MixedForms:
-        form = form_of(source, identity, profile(spec.profile))
+        form = form_of(source, identity, identities.profile(spec.profile))
         return _read(Importer(source, spec, progress, form=form))
 
 
@@ -139,7 +140,7 @@ def _advice(funnel: Funnel, spec: ImportSpec, identity: ColumnRole) -> tuple[Adv
         found.append((_MD5, {"column": identity.header}))
     elif 2 * hashed > funnel.present:
         found.append((_SHA256, {"column": identity.header, "profile": spec.profile}))
-    if profile(spec.profile).kind == "openid" and not spec.scope:
+    if identities.profile(spec.profile).kind == "openid" and not spec.scope:
         found.append((_NO_SCOPE, {"column": identity.header}))
     found += [_loss(funnel, reason, count) for reason, count in funnel.losses.items()]
     found += [

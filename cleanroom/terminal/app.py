@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 import typer
-from rich.table import Table
+from rich.text import Text
 from typer import rich_utils
 from typer.core import TyperCommand, TyperGroup
 from typer.exceptions import Abort, Exit, TyperException
@@ -19,7 +19,8 @@ from cleanroom.errors import KNOWN, our_mistake
 from cleanroom.lang import t
 from cleanroom.terminal import show
 
-_TITLES = {
+_make_rich_text = rich_utils._make_rich_text
+_TITLES: dict[str, str] = {
     "ARGUMENTS_PANEL_TITLE": "Arguments",
     "OPTIONS_PANEL_TITLE": "Options",
     "COMMANDS_PANEL_TITLE": "Commands",
@@ -38,21 +39,10 @@ _TYPER_ERRORS = {
     r"Got unexpected extra arguments?(?: \(s\)|\(s\))? \((?P<name>.*)\)": "There is no place for: {name}",
     r"Option '?(?P<name>[^' ]+)'? requires an argument\.": "The option {name} needs a value.",
     r"Option '?(?P<name>[^' ]+)'? does not take a value\.": "The option {name} takes no value.",
-    r"Invalid value for '?(?P<name>.+?)'?: (?:Value error, )?'.*' is not one of (?P<allowed>.+?)\.?": "{name} is one of: "
-    "{allowed}.",
+    r"Invalid value for '?(?P<name>.+?)'?: .*'.*' is not one of (?P<allowed>.+?)\.?": "{name} is one of: {allowed}.",
     r"Invalid value for '?(?P<name>.+?)'?: (?P<more>.*)": "This value does not fit {name}.",
     r"Invalid value: (?P<more>.*)": "This value does not fit.",
 }
-
-
-class _Folding(Table):
-    """A table of help that folds long texts: Chinese has no spaces to wrap at, and would be cut."""
-
-    def add_row(self, *cells: Any, **style: Any) -> None:
-        """Add a row."""
-        super().add_row(*cells, **style)
-        for column in self.columns:
-            column.overflow = "fold"
 
 
 class Command(TyperCommand):
@@ -91,9 +81,9 @@ class Application(Group):
         wanted, words = _language_of(list(sys.argv[1:] if args is None else args))
         lang.choose(wanted)
         _translate(self)
-        for name, title in _TITLES.items():
-            setattr(rich_utils, name, t(title))
-        rich_utils.Table = _Folding  # type: ignore[misc]
+        helpers = {name: t(title) for name, title in _TITLES.items()} | {"_make_rich_text": _foldable}
+        for name, helper in helpers.items():
+            setattr(rich_utils, name, helper)
         as_json = "--json" in words
         try:
             super().main(words, prog_name or "cleanroom", standalone_mode=False, **extra)
@@ -157,6 +147,14 @@ def _translate(node: Any) -> None:
             parameter.help = t(parameter.help)
     for child in getattr(node, "commands", {}).values():
         _translate(child)
+
+
+def _foldable(**settings: Any) -> Any:
+    """A help text that is folded where it is too long: Chinese has no spaces to wrap at, and would be cut."""
+    text = _make_rich_text(**settings)
+    if isinstance(text, Text):
+        text.overflow = "fold"
+    return text
 
 
 def _typer_text(message: str) -> str:

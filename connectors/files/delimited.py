@@ -137,7 +137,8 @@ class DelimitedSource:
             )
         except pa.ArrowInvalid:
             raise self._unreadable(first) from None
-        return pa.RecordBatch.from_arrays([column.combine_chunks() for column in table.columns], schema=self.schema)
+        columns = [_unguarded(column.combine_chunks()) for column in table.columns]
+        return pa.RecordBatch.from_arrays(columns, schema=self.schema)
 
     def _unreadable(self, row: int) -> InputError:
         return InputError(
@@ -178,6 +179,13 @@ class DelimitedSource:
                 "row": self._dialect.row,
             },
         )
+
+
+def _unguarded(texts: pa.StringArray) -> pa.StringArray:
+    """The texts without the apostrophe that guards what a spreadsheet would run ('+86…), as Shopify and we write it."""
+    if not pc.any(pc.starts_with(texts, "'")).as_py():
+        return texts
+    return pc.replace_substring_regex(texts, r"^'([\s\x{200b}\x{feff}]*[=+\-@\t\r\n])", r"\1")
 
 
 def _filled(batch: pa.RecordBatch) -> pa.BooleanArray | None:

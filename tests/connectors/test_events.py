@@ -254,3 +254,15 @@ def test_the_event_model_is_the_domain() -> None:
     assert schema("payment").field("time").type == pa.timestamp("us", "UTC")
     with pytest.raises(InputError, match="no relation shop"):
         schema("shop")
+
+
+def test_first_and_last_by_time_then_by_row() -> None:
+    day = datetime.datetime(2024, 3, 1)
+    rows = [("u", PAY, day, 300, "乙"), ("u", PAY, day, 100, "甲"), ("u", PAY, day - datetime.timedelta(1), 200, None)]
+    features = [
+        Feature(f"{which}_{of}", which, (PAY,), 0, of) for which in ("first", "last") for of in ("amount", "store")
+    ]
+    (batch,) = fold(source(rows, 2), features, AS_OF).batches()
+    assert batch.table.to_pylist() == [
+        {"user": "u", "first_amount": 2, "first_store": "乙", "last_amount": 1, "last_store": "甲"}
+    ]

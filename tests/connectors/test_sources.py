@@ -9,6 +9,7 @@ import random
 import subprocess
 import sys
 from collections.abc import Sequence
+from importlib import resources
 from pathlib import Path
 
 import pyarrow as pa
@@ -19,10 +20,12 @@ from conformance import HEADER, MARK, ROWS, Make, Server, SourceConformance, num
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from connectors.files.records import blocks
+from connectors.files import records
+from connectors.files.records import blocks, boundary
 from connectors.memory import ArrowSource
 from connectors.open import open_source
 from connectors.source import Rejected, Source
+from connectors.targets import write_csv
 
 Cells = Sequence[Sequence[str | None]]
 
@@ -218,6 +221,43 @@ def test_empty_and_repeated_headers_get_names(tmp_path: Path) -> None:
 )
 def test_layouts_found_out(tmp_path: Path, text: str, expected: list[tuple[str, ...]]) -> None:
     assert rows_of(opened(tmp_path / "a.csv", text)) == expected
+
+
+def test_the_guard_before_formula_signs_is_taken_off_again(tmp_path: Path) -> None:
+    cells = ["+8613800138000", "=1+1", "-1+1", "@x", "\t=1", " =1", "-12.5", "it's", "'quoted", "13800138000"]
+    with (tmp_path / "a.csv").open("wb") as handle:
+        write_csv(handle, [pa.record_batch({"a": cells, "b": ["x"] * len(cells)})])
+    assert [row[0] for row in rows_of(open_source(str(tmp_path / "a.csv")))] == cells
+    shopify = resources.files("connectors").joinpath("presets/shopify.csv")
+    assert rows_of(open_source(str(shopify)))[0][13] == "+8613800000001"
+
+
+def _outside(text: str) -> int:
+    """Where the last line outside quotes ends, sign by sign: what `boundary` must find."""
+    inside, start, end, place = False, True, 0, 0
+    while place < len(text):
+        sign = text[place]
+        if inside and text[place : place + 2] == '""':
+            place += 1
+        elif sign == '"' and (inside or start):
+            inside = not inside
+        elif sign == "\n" and not inside:
+            end = place + 1
+        start = not inside and sign in ",\n"
+        place += 1
+    return end
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.text(st.sampled_from('a,"\n'), max_size=24))
+def test_records_end_where_quotes_as_the_parser_counts_them_say(text: str) -> None:
+    assert boundary(text.encode(), ",", '"') == _outside(text)
+
+
+def test_a_record_too_long_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(records, "_LONGEST", 1 << 20)
+    text = "a,b\n1,2\n" + '3,"' + "long\n" * 2_000_000
+    assert refusal(lambda: rows_of(opened(tmp_path / "a.csv", text))).params["row"] == 3
 
 
 @settings(max_examples=80, deadline=None)

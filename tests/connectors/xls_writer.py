@@ -34,9 +34,8 @@ def _cell(row: int, column: int, value: str | float | None) -> bytes:
     if value is None:
         return b""
     if isinstance(value, str):
-        return _record(
-            0x0204, place + struct.pack("<HB", len(value.encode("utf-16-le")) // 2, 1) + value.encode("utf-16-le")
-        )
+        units = value.encode("utf-16-le")
+        return _record(0x0204, place + struct.pack("<HB", len(units) // 2, 1) + units)
     return _record(0x0203, place + struct.pack("<d", value))
 
 
