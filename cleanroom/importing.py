@@ -20,6 +20,9 @@ from connectors.mapping import Mapping, identity_column, load_mapping, propose
 from connectors.open import open_source
 from connectors.source import Source
 
+SAMPLE_ROWS = 5_000
+"""Rows whose content may tell what a column is, where its header does not."""
+
 
 @dataclass(frozen=True)
 class Wish:
@@ -46,7 +49,7 @@ def open_wish(wish: Wish) -> Source:
 def look(source: Source, mapping: str | None) -> Mapping:
     """What each column of the source is taken for; a TOML mapping at the path `mapping` has the last word."""
     first = next(iter(source.batches()), None)
-    sample = first.table if first is not None else source.schema.empty_table().to_batches()
+    sample = first.table.slice(0, SAMPLE_ROWS) if first is not None else source.schema.empty_table().to_batches()[0]
     overrides = load_mapping(Path(mapping)) if mapping else None
     return propose(source.schema, sample, overrides)
 

@@ -15,12 +15,15 @@ from cleanroom.terminal import app, overlap, reasons
 from connectors import doctor, headers, mapping
 
 ROOT = Path(__file__).parents[1]
-FILES = [ROOT / "cli.py", *(path for part in ("cleanroom", "connectors", "protocols") for path in (ROOT / part).rglob("*.py"))]
+FILES = [
+    ROOT / "cli.py",
+    *(path for part in ("cleanroom", "connectors", "protocols") for path in (ROOT / part).rglob("*.py")),
+]
 TREES = {path: ast.parse(path.read_text("utf-8")) for path in FILES}
 ERRORS = {"CleanroomError", "InputError", "ProtocolError"}
 """Bases of everything that `cli` turns into a text; subclasses are found below."""
-TEXTS = {"t": (0,), "catalogue_text": (0,), "Learned": (0,), "Sentence": (0,), "stage": (0,), "step": (0,), "_step": (0,),
-         "Choice": (1,)}  # fmt: skip
+SHOWN = ("t", "catalogue_text", "Learned", "Sentence", "stage", "step", "_step")
+TEXTS = {**dict.fromkeys(SHOWN, (0,)), "Choice": (1,)}
 """Calls whose argument at these places is a text."""
 TABLES: tuple[str, ...] = (
     *app._TITLES.values(), *app._TYPER_ERRORS.values(), *words.TEXTS.values(), *audit.LEDGER_STEPS, *receipt.STEPS,

@@ -15,7 +15,7 @@ from cleanroom.importing import as_day
 from cleanroom.insight.run import run_checkup
 from cleanroom.node.local import Progress
 from cleanroom.overlap import Overlap, run
-from cleanroom.overlap.run import make_homes
+from cleanroom.overlap.run import home_paths, make_homes
 
 MARK = "demo.txt"
 _FEATURES = Path(__file__).with_name("features.toml")
@@ -29,7 +29,7 @@ def tell(folder: Path, as_of: str | None, *, replace: bool = False, progress: Pr
         if not (replace and (folder / MARK).is_file()):
             raise UsageError("{name} exists already.", "Name another folder, or give --replace.", name=folder.name)
         shutil.rmtree(folder)
-    make_homes(folder, operator=True)
+    make_homes(home_paths(folder, operator=True))
     write_bytes(folder / MARK, b"made by cleanroom demo; all persons in it are made up\n")
     files = write_demo(folder / "sample-data", as_day(as_of), scale)
     results: dict[str, dict[str, Any]] = {}

@@ -49,7 +49,7 @@ class LocalParties:
 
         Raises the first party's own error rather than the echo it caused at the others.
         """
-        with ThreadPoolExecutor(len(arguments)) as pool:
+        with ThreadPoolExecutor(max(len(arguments), 1)) as pool:
             waiting = {pool.submit(self._call, party, job, given): party for party, given in arguments.items()}
             results, failures = {}, []
             for done in as_completed(waiting):

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from cleanroom.files import replacing
-from cleanroom.home import Home
 from cleanroom.node.local import LocalParties, Progress
 from cleanroom.overlap.asked import (
     MOST_CELLS,
@@ -62,8 +61,9 @@ def run(asked: Overlap, home: Path | None = None, progress: Progress | None = No
     folder = home or Path(tempfile.mkdtemp(prefix="cleanroom-"))
     try:
         with clock.stage("start"):
-            homes = make_homes(folder, operator=asked.protocol in ("auto", "keyed"))
-            parties = LocalParties(homes, progress)
+            homes = home_paths(folder, operator=asked.protocol in ("auto", "keyed"))
+            parties = LocalParties(homes, progress)  # they load their libraries while the homes are made
+            make_homes(homes)
         with parties, ExitStack() as outputs:
             members = outputs.enter_context(replacing(asked.members)) if asked.members else None
             receipt = outputs.enter_context(replacing(asked.receipt)) if asked.receipt else None
@@ -79,22 +79,26 @@ def run(asked: Overlap, home: Path | None = None, progress: Progress | None = No
     return {**result, "seconds": clock.total(), "stages": clock.stages}
 
 
-def make_homes(folder: Path, *, operator: bool) -> dict[str, Path]:
-    """The merchant's home at `folder`, its peers' homes inside; those that exist are used again."""
+def home_paths(folder: Path, *, operator: bool) -> dict[str, Path]:
+    """The merchant's home at `folder`, its peers' homes inside."""
     homes = {"merchant": folder, "platform": folder / "peers" / "platform"}
-    if operator:
-        homes[OPERATOR] = folder / "peers" / OPERATOR
+    return {**homes, OPERATOR: folder / "peers" / OPERATOR} if operator else homes
+
+
+def make_homes(homes: dict[str, Path]) -> None:
+    """Make the homes that do not exist yet."""
+    from cleanroom.home import Home  # heavy, and by now the parties are starting
+
     for party, path in homes.items():
         if not (path / "node.json").exists():
             Home.create(path, party)
-    return homes
 
 
 def _run(asked: Overlap, parties: LocalParties, clock: Clock, homes: dict[str, Path]) -> dict[str, Any]:
     names = (*asked.by, *asked.sums)
     with clock.stage("look"):
         wanted = {side: [there[side] for name in names if side in (there := sides_of(asked, name))] for side in SIDES}
-        looks = parties.call("look", {side: {"names": wanted[side], **asked.wish(side)} for side in SIDES})
+        looks = parties.call("look", {side: {"names": wanted[side], **asked.wish(side)} for side in SIDES if names})
     by = [resolve(asked, name, looks) for name in asked.by]
     sums = [resolve(asked, name, looks) for name in asked.sums]
     with clock.stage("import"):

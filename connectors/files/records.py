@@ -37,12 +37,13 @@ def blocks(stream: Readable, delimiter: str, quote: str | None) -> Iterator[Bloc
     """The stream in blocks of about BATCH_ROWS records."""
     size = _LEAST
     held = b""
+    first = True
     while piece := stream.read(size):
         held += piece
         end = boundary(held, delimiter, quote)
         if end:
             yield Block(held[:end])
-            size = _size(held[:end])
+            size, first = _size(held[:end]) if first else size, False
             held = held[end:]
         elif len(held) > _LONGEST:
             yield Block(held, open=True)

@@ -78,6 +78,8 @@ class Utf8(io.RawIOBase):
         super().close()
 
     def _next(self, size: int) -> bytes:
+        if self._encoding == "utf-8" and not self._stop:
+            return self._source.read(size)
         if self._encoding != "utf-8":
             size = max(size // 3 - 8, 8)  # two bytes can become three, and a few may be held over
         piece = b""

@@ -29,7 +29,7 @@ from protocols import canary
 from protocols.canary import Canaries
 from protocols.channel import FRAME_BYTES, Channel
 from protocols.errors import BadMessage
-from protocols.rows import Bytes, Indices, index_in, repeated_items, schema, to_batch, to_rows
+from protocols.rows import Bytes, Indices, repeated_items, schema, to_batch, to_rows
 
 TOKEN_BYTES = 16
 VALUE_BYTES = 8
@@ -262,12 +262,22 @@ def check_canaries(left: Bytes, right: Bytes, left_tokens: Bytes, right_tokens: 
     Raises ProtocolError unless both named the same common ones, which stand on both sides, and the others on one.
     """
     common, own_left, own_right = left[: canary.COMMON], left[canary.COMMON :], right[canary.COMMON :]
-    sent = [index_in(side, of) for side, of in ((left, left_tokens), (right, right_tokens))]
-    agreed = (common == right[: canary.COMMON]).all(axis=1) & (sent[0] >= 0)[: canary.COMMON]
-    strays = [index_in(own_left, right_tokens) >= 0, index_in(own_right, left_tokens) >= 0]
-    missing = [(found < 0)[canary.COMMON :] for found in sent]
-    canary.check(agreed & (sent[1] >= 0)[: canary.COMMON], np.concatenate(strays + missing))
+    at_left, at_right = (_stand_in(np.concatenate([left, right]), tokens) for tokens in (left_tokens, right_tokens))
+    own = slice(canary.COMMON, canary.COUNT)
+    agreed = (common == right[: canary.COMMON]).all(axis=1)
+    agreed &= at_left[: canary.COMMON] & at_right[canary.COUNT : canary.COUNT + canary.COMMON]
+    strays = np.concatenate([at_right[: canary.COUNT][own], at_left[canary.COUNT :][own]])
+    missing = np.concatenate([~at_left[: canary.COUNT][own], ~at_right[canary.COUNT :][own]])
+    canary.check(agreed, strays | missing)
     return np.concatenate([common, own_left, own_right])
+
+
+def _stand_in(few: Bytes, tokens: Bytes) -> npt.NDArray[np.bool_]:
+    """Which of a few tokens stand among many ascending ones: bool[len(few)]."""
+    high, places = tokens.view(">u8")[:, 0].astype(np.uint64), few.view(">u8")[:, 0].astype(np.uint64)
+    starts, ends = np.searchsorted(high, places, "left"), np.searchsorted(high, places, "right")
+    found = [(tokens[a:b] == one).all(axis=1).any() for one, a, b in zip(few, starts, ends, strict=True)]
+    return np.array(found, np.bool_)
 
 
 def send_matched(channel: Channel, positions: Indices) -> None:

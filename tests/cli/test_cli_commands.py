@@ -1,0 +1,155 @@
+"""Commands on real files: overlap, data, audit, as people and as programs meet them."""
+
+import csv
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.cli.support import SHARED, Done, Run, phone
+
+LOSSES = {"missing": 1, "masked": 1, "spreadsheet-rounded": 1, "landline": 1}
+
+IN_ENGLISH = (
+    "lost: masked, as in 138****1234",
+    "220 persons (exact",
+    "200–499 persons",
+    "Noise off: numbers are exact. Groups under 60 persons are withheld.",
+    "Who learned what",
+    "which of its own rows matched",
+    "the number of rows of platform: 320",
+    "220 rows in members.csv",
+)
+IN_CHINESE = (
+    "损失：已脱敏，形如 138****1234",
+    "220 人（确切值",
+    "200–499 人",
+    "少于 60 人的分组不显示",
+    "谁得知了什么",
+    "平台的行数：320",
+    "members.csv",
+)
+
+
+def test_overlap_says_all_in_one_object(overlap: tuple[Path, Done]) -> None:
+    folder, done = overlap
+    assert (done.code, done.err) == (0, "")
+    found = done.json
+    assert found["protocol"] == "keyed"
+    assert found["left"] == {"rows": 305, "present": 304, "valid": 301, "unique": 300, "losses": LOSSES}
+    assert found["right"]["unique"] == 320
+    assert found["overlap"]["value"] == SHARED
+    assert {row["level"]: row["people"] for row in found["segments"]} == {"金卡": SHARED / 2, "银卡": SHARED / 2}
+    assert found["members"] == {"path": "members.csv", "rows": SHARED}
+    for name in ("seconds", "stages", "wire_bytes", "peak_memory", "learned", "receipt", "why", "noise", "k"):
+        assert found[name] is not None, name
+    assert sorted(path.name for path in folder.iterdir()) == ["home", "members.csv", "receipt.json"]
+
+
+def test_members_are_the_receivers_own_rows_for_a_spreadsheet(overlap: tuple[Path, Done]) -> None:
+    content = (overlap[0] / "members.csv").read_bytes()
+    assert content.startswith(b"\xef\xbb\xbf")
+    rows = list(csv.DictReader(content.decode("utf-8-sig").splitlines()))
+    assert {row["mobile"] for row in rows} == {phone(n) for n in range(304 - SHARED, 304)}
+    assert set(rows[0]) == {"mobile", "city_tier"}
+
+
+def test_overlap_for_people(overlap: tuple[Path, Done], run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    result = overlap[1].json
+    monkeypatch.setattr("cleanroom.overlap.run", lambda *_: result)
+    english, chinese = run("overlap", "a", "b"), run("overlap", "a", "b", "--lang", "zh")
+    for text in (*IN_ENGLISH, result["receipt"]["digest"]):
+        assert text in english.out, text
+    for text in IN_CHINESE:
+        assert text in chinese.out, text
+    assert "138000" not in english.out
+
+
+def test_a_withheld_size_and_no_groups(overlap: tuple[Path, Done], run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    size = {"value": None, "range": [0, 99], "withheld": True}
+    result = {**overlap[1].json, "overlap": size, "segments": [], "members": None, "why": None}
+    monkeypatch.setattr("cleanroom.overlap.run", lambda *_: result)
+    done = run("overlap", "a", "b")
+    assert "fewer than 100 persons" in done.out
+    assert "exact: the receiver" not in done.out
+    assert "Segments" not in done.out
+
+
+def test_what_a_run_left_can_be_audited(overlap: tuple[Path, Done], run: Run) -> None:
+    folder = overlap[0]
+    home, receipt = folder / "home", folder / "receipt.json"
+    told = run("audit", "verify", receipt, "--home", home, "--json").json
+    assert len(told["ledger"]["steps"]) == 8  # with the peers as witnesses
+    assert told["receipt"]["steps"][-1].startswith("6 ledger")
+    assert "✓ 8 见证" in run("audit", "verify", "--home", home, "--lang", "zh").out
+    shown = run("audit", "show", "--home", home)
+    assert "platform learned which of its own rows matched" in shown.out
+    assert run("audit", "show", "--home", home, "--json").json["entries"][0]["seq"] == 1
+    assert run("room", "verify", "overlap", "--home", home).code == 0
+
+
+def test_a_receipt_that_was_changed_is_refused(overlap: tuple[Path, Done], run: Run, tmp_path: Path) -> None:
+    folder = overlap[0]
+    text = (folder / "receipt.json").read_text("utf-8")
+    (tmp_path / "forged.json").write_text(text.replace('"k":60', '"k":61'), "utf-8")
+    done = run("audit", "verify", "forged.json", "--home", folder / "home", "--json")
+    assert (done.code, "step 2" in done.json["error"]["what"]) == (4, True)
+
+
+def test_a_receipt_and_a_contract_need_no_home(overlap: tuple[Path, Done], run: Run, tmp_path: Path) -> None:
+    folder = overlap[0]
+    contract = folder / "home" / "rooms" / "overlap" / "room.json"
+    words = ("audit", "verify", folder / "receipt.json", "--home", tmp_path / "none")
+    assert run(*words, "--contract", contract, "--json").json["ledger"] is None
+    assert run(*words).code == 2
+
+
+def test_a_ledger_that_was_cut_is_seen(overlap: tuple[Path, Done], run: Run, tmp_path: Path) -> None:
+    import sqlite3
+
+    home = tmp_path / "home"
+    shutil.copytree(overlap[0] / "home", home)
+    with sqlite3.connect(home / "ledger.sqlite") as database:
+        database.execute("DELETE FROM entries WHERE seq >= (SELECT max(seq) - 2 FROM entries)")
+        database.execute("DELETE FROM answers")
+    done = run("audit", "verify", "--home", home)
+    assert done.code == 4
+    assert "Ledger, step" in done.err
+
+
+def test_the_doctor_tells_losses_and_no_value(run: Run, files: Path) -> None:
+    done = run("data", "doctor", files / "crm.csv", "--json")
+    funnel = done.json["funnel"]
+    assert (funnel["rows"], funnel["unique"], funnel["losses"]) == (305, 300, LOSSES)
+    shown = run("data", "doctor", files / "crm.csv", "--lang", "zh")
+    assert "损失：已脱敏，形如 138****1234" in shown.out
+    assert "同一人的其他行" in shown.out
+    assert "13800" not in done.out + shown.out
+
+
+def test_datasets_are_added_listed_and_forgotten(run: Run, files: Path, tmp_path: Path) -> None:
+    words = ("data", "add", files / "crm.csv", "--name", "crm", "--home", tmp_path / "home")
+    added = run(*words, "--party", "shop")
+    assert "Dataset crm, version 1: 300 persons, encrypted." in added.out
+    assert run("data", "list", "--home", tmp_path / "home", "--json").json["party"] == "shop"
+    (tmp_path / "people.csv").write_text(f"phone\n{phone(100)}\n{phone(101)}\n\n")
+    gone = run("data", "forget", "people.csv", "--home", tmp_path / "home")
+    assert "2 persons are forgotten" in gone.out
+    again = run(*words, "--json").json
+    assert (again["rows"], again["version"], again["forgotten"]) == (298, 3, 2)
+    listed = run("data", "list", "--home", tmp_path / "home", "--lang", "zh")
+    assert "shop的数据集" in listed.out
+    assert phone(100) not in gone.out + listed.out
+
+
+def test_a_home_is_found_by_environment(run: Run, tmp_path: Path) -> None:
+    home = tmp_path / "here"
+    assert run("room", "card", "--role", "operator", "--home", home).json["party"] == "operator"
+    assert run("room", "list", "--json", CLEANROOM_HOME=str(home)).json == {
+        "home": str(home), "party": "operator", "rooms": [],
+    }  # fmt: skip
+    assert run("room", "list", CLEANROOM_HOME=str(tmp_path / "none")).code == 2
+    assert "No rooms yet" in run("room", "list", CLEANROOM_HOME=str(home)).out
+    assert list(tmp_path.iterdir()) == [home]
+    assert json.loads((home / "node.json").read_bytes())["party"] == "operator"
