@@ -30,8 +30,8 @@ fi
 [ -x .venv/bin/python ] && .venv/bin/python -m pip --version >/dev/null 2>&1 || { rm -rf .venv; "$python" -m venv .venv; }
 if [ ! -f .venv/installed ] || [ requirements.lock -nt .venv/installed ] || [ pyproject.toml -nt .venv/installed ]; then
   echo "setup: installing the locked packages into .venv" >&2
-  .venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements.lock
-  .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable . 2>/dev/null ||
-    .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+  install=".venv/bin/python -m pip install -qq --disable-pip-version-check --no-deps"
+  $install --require-hashes -r requirements.lock
+  $install --no-build-isolation --editable .
   touch .venv/installed
 fi

@@ -47,8 +47,9 @@ class TextFile:
 class Utf8(io.RawIOBase):
     """A stream of UTF-8 over a stream in another encoding.
 
-    `stop_at_bad` ends it at the first byte that cannot be decoded, with one mark in its place, so that the record
-    that byte stands in can be counted; otherwise `read` raises UnicodeDecodeError there.
+    UTF-8 itself passes as it is; its reader checks it. `stop_at_bad` ends the stream at the first byte that cannot be
+    decoded, with one mark in its place, so that the record that byte stands in can be counted; otherwise `read` raises
+    UnicodeDecodeError there.
     """
 
     def __init__(self, source: BinaryIO, encoding: str, *, skip: int = 0, stop_at_bad: bool = False) -> None:
@@ -80,24 +81,17 @@ class Utf8(io.RawIOBase):
     def _next(self, size: int) -> bytes:
         if self._encoding == "utf-8" and not self._stop:
             return self._source.read(size)
-        if self._encoding != "utf-8":
-            size = max(size // 3 - 8, 8)  # two bytes can become three, and a few may be held over
-        piece = b""
-        while not piece and not self._ended:
-            chunk = self._source.read(size)
-            held_over = self._decoder.getstate()[0]
+        text = ""
+        while not text and not self._ended:
+            chunk = self._source.read(max(size // 3 - 8, 8))  # two bytes can become three, and a few may be held over
             self._ended = not chunk
             try:
                 text = self._decoder.decode(chunk, not chunk)
             except UnicodeDecodeError as error:
                 if not self._stop:
                     raise
-                self._ended = True
-                good = error.object[: error.start]
-                text = good.decode(self._encoding) + "?"
-                chunk = good[len(held_over) :] + b"?"
-            piece = chunk if self._encoding == "utf-8" else text.encode("utf-8", "replace")
-        return piece
+                text, self._ended = bytes(error.object[: error.start]).decode(self._encoding) + "?", True
+        return text.encode("utf-8", "replace")
 
 
 class _Gunzipped(io.RawIOBase):
