@@ -118,7 +118,6 @@ def demo(
 ) -> None:
     """Run it and say where the report is."""
     from cleanroom.demo.story import tell
-
     from cleanroom.terminal.overlap import demo_shown
 
     with show.progress(json) as progress:
@@ -136,7 +135,9 @@ def checkup(
     file: Annotated[str, typer.Argument(help="An export of orders or of members.")],
     as_of: AsOf = None,
     mapping: MappingFile = None,
-    report: Annotated[Path | None, typer.Option(help="Where the HTML report goes; otherwise beside the file.")] = None,
+    report: Annotated[
+        Path | None, typer.Option(help="Where the HTML report goes; otherwise FILE-checkup.html here.")
+    ] = None,
     json: Json = False,
 ) -> None:
     """Examine one file and write the report."""

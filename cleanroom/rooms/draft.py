@@ -130,8 +130,12 @@ def _column(term: Column, held: dict[tuple[str, str], Annex], dataset: str) -> l
 
 def _entries(**values: Any) -> list[str]:
     """TOML lines; a JSON text of strings, integers, booleans and lists is a TOML value."""
-    return [f"{name} = {json.dumps(value, ensure_ascii=False)}" for name, value in values.items()]
+    return [f"{name} = {_value(value)}" for name, value in values.items()]
 
 
 def _key(name: str) -> str:
-    return json.dumps(name, ensure_ascii=False)
+    return _value(name)
+
+
+def _value(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")  # the one sign JSON takes and TOML does not

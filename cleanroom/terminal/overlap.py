@@ -5,6 +5,7 @@ from typing import Any
 from rich.console import Console
 
 from cleanroom.lang import t
+from cleanroom.privacy.ranges import Range
 from cleanroom.terminal import show
 from cleanroom.terminal.reasons import reason
 
@@ -25,14 +26,19 @@ def shown(console: Console, result: dict[str, Any]) -> None:
 
 
 def demo_shown(console: Console, result: dict[str, Any]) -> None:
-    """Where the demo is, and what to try next."""
-    for each in result.get("results", ()):
-        shown(console, each)
-        console.print()
+    """The demo's rooms, where its report is, and what to try next."""
+    rows = [
+        (name, each["protocol"], _people(each["overlap"]), len(each["segments"] or ()), each["seconds"])
+        for name, each in result["results"].items()
+    ]
+    titles = (t("room"), t("protocol"), t("overlap in persons"), t("groups released"), t("seconds"))
+    show.table(console, t("Rooms, on sample data as of {day}", day=result["as_of"]), titles, rows)
+    show.line(console, t("All persons are made up. Noise is off in these rooms."))
     show.fact(console, t("Home"), result["home"])
-    show.fact(console, t("Rooms"), ", ".join(result["rooms"]))
     show.fact(console, t("Report"), result["report"])
-    console.print(t("Next: {command}", command=f"cleanroom room list --home {result['home']}"), markup=False)
+    show.fact(console, t("Customer checkup"), result["checkup"])
+    command = f"cleanroom room show {next(iter(result['rooms']))} --home {result['home']}"
+    show.line(console, t("Next: {command}", command=command))
 
 
 def checkup_shown(console: Console, result: dict[str, Any]) -> None:
@@ -90,16 +96,21 @@ def _protocol(console: Console, result: dict[str, Any]) -> None:
 def _size(console: Console, result: dict[str, Any]) -> None:
     """Exact where the contract gives the receiver its members; a range for everybody else."""
     size = result["overlap"]
-    low, high = size["range"]
-    text = t("fewer than {limit}", limit=f"{high + 1:,}") if size["withheld"] else t(
-        "{low}–{high}", low=f"{low:,}", high=f"{high:,}"
-    )  # fmt: skip
     if size["value"] is None:
-        show.fact(console, t("Overlap"), t("{range} persons", range=text))
+        show.fact(console, t("Overlap"), t("{range} persons", range=_range(size)))
         return
     exact = t("{count} persons (exact: the receiver learns its members)", count=f"{size['value']:,}")
     show.fact(console, t("Overlap"), exact)
-    show.fact(console, t("The other side sees"), t("{range} persons", range=text))
+    show.fact(console, t("The other side sees"), t("{range} persons", range=_range(size)))
+
+
+def _people(size: dict[str, Any]) -> Any:
+    return _range(size) if size["value"] is None else size["value"]
+
+
+def _range(size: dict[str, Any]) -> str:
+    low, high = size["range"]
+    return Range(low, high, size["withheld"]).text()
 
 
 def _segments(console: Console, result: dict[str, Any]) -> None:

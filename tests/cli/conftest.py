@@ -7,6 +7,7 @@ import pytest
 from typer.testing import CliRunner
 
 import cli
+from cleanroom import lang
 from tests.cli.support import SHARED, Done, phone, process
 
 
@@ -14,6 +15,7 @@ from tests.cli.support import SHARED, Done, phone, process
 def run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., Done]:
     """The command in this process, in a folder of its own, in English unless told."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(lang, "_current", "en")  # and back to what it was, afterwards
     for name in ("CLEANROOM_LANG", "LC_MESSAGES", "LANG", "CLEANROOM_HOME"):
         monkeypatch.delenv(name, raising=False)
     for name, value in {"LC_ALL": "C.UTF-8", "COLUMNS": "100"}.items():

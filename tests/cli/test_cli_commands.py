@@ -153,3 +153,22 @@ def test_a_home_is_found_by_environment(run: Run, tmp_path: Path) -> None:
     assert "No rooms yet" in run("room", "list", CLEANROOM_HOME=str(home)).out
     assert list(tmp_path.iterdir()) == [home]
     assert json.loads((home / "node.json").read_bytes())["party"] == "operator"
+
+
+def test_the_demo_and_a_checkup_for_people(run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    size = {"value": None, "range": [200, 499], "withheld": False}
+    room = {"protocol": "dh", "overlap": size, "segments": [{"level": "gold", "people": 120}], "seconds": 1.5}
+    told = {"home": "here", "rooms": ["spend"], "report": "here/report.html", "checkup": "here/checkup.html",
+            "as_of": "2026-01-31", "results": {"spend": room}}  # fmt: skip
+    monkeypatch.setattr("cleanroom.demo.story.tell", lambda *_, **__: told)
+    shown = run("demo").out
+    for text in ("spend", "dh", "200–499", "1.50", "here/report.html", "cleanroom room show spend --home here"):
+        assert text in shown, text
+    assert run("demo", "--json").json == told
+    orders = [f"{phone(n % 40)},2026-01-{1 + n % 28:02d},{n}.00" for n in range(200)]
+    (tmp_path / "orders.csv").write_text("\n".join(["手机号,下单时间,消费金额", *orders, ",2026-01-01,1.00"]), "utf-8")
+    done = run("checkup", "orders.csv", "--lang", "zh")
+    assert done.code == 0, done.err
+    for text in ("客户体检报告", "201", "复购率", "没有身份标识", str(tmp_path / "orders-checkup.html")):
+        assert text in done.out, text
+    assert (tmp_path / "orders-checkup.html").stat().st_size > 1000

@@ -120,9 +120,9 @@ def test_the_largest_visible_sheet_is_read_and_others_can_be_named(tmp_path: Pat
     assert rows_of(source) == [("2", "b"), ("3", "c")]
     assert {"sheet": "大", "count": 4} in [params for _, params in source.notes]
     assert rows_of(open_source(str(path), sheet="小")) == [("1", "a")]
-    assert len(rows_of(open_source(str(path), sheet="藏"))) == 5
-    assert "大" in str(refusal(lambda: open_source(str(path), sheet="无")))
-    refusal(lambda: open_source(str(path), sheet="空"))
+    assert sheet.read(path, "藏").num_rows == 5
+    assert "大" in str(refusal(lambda: sheet.read(path, "无")))
+    refusal(lambda: sheet.read(path, "空"))
 
 
 def test_a_table_that_begins_further_in(tmp_path: Path) -> None:
@@ -182,8 +182,8 @@ def test_hostile_and_damaged_workbooks(tmp_path: Path) -> None:
 
 
 def test_a_workbook_with_a_header_only(tmp_path: Path) -> None:
-    refusal(lambda: open_source(str(workbook(tmp_path / "a.xlsx", {"s": [["手机", "城市"], ["合计", 5]]}))))
-    refusal(lambda: open_source(str(workbook(tmp_path / "b.xlsx", {"s": []}))))
+    refusal(lambda: sheet.read(workbook(tmp_path / "a.xlsx", {"s": [["手机", "城市"], ["合计", 5]]}), None))
+    refusal(lambda: sheet.read(workbook(tmp_path / "b.xlsx", {"s": []}), None))
 
 
 def test_the_reading_process_answers_with_rows_or_a_refusal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
