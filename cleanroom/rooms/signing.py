@@ -30,7 +30,7 @@ def sign(path: Path, file: Path, out: Path | None) -> dict[str, Any]:
     home = Home.open(path.expanduser())
     offered = _offered(file)
     _check_signatures(offered.signed)  # 1
-    pass
+    _check_expiry(offered.contract)  # 2
     room = _for(home.party, _with_kept(offered, Rooms(home.rooms)))  # 3
     check_own(home, room)  # 4
     room = Room(room.signed.sign(home.party, home.keys), room.annexes)  # 5

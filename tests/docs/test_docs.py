@@ -1,0 +1,223 @@
+"""Documents cannot drift: their command blocks run and print what they say, and whatever they name is there."""
+
+import dataclasses
+import os
+import re
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from functools import cache
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer.main
+
+import cli
+from cleanroom.rooms import draft
+from cleanroom.rooms.contract import Contract
+from cleanroom.rooms.terms import Column, Dataset, Match, Party, ReleaseRules, Slots
+
+ROOT = Path(__file__).parents[2]
+READMES = {"en": "README.md", "zh": "README.zh-CN.md"}
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
+BLOCK = re.compile(r"^(?:<!-- (?P<mark>.+?) -->\n)?```(?P<kind>\w*)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
+NOT_RUN = ("not run by tests", "测试不运行")
+FRAME = re.compile(r"[\s│┃━─╇┼✓·]+")
+
+
+def page_id(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+def blocks(path: Path) -> list[tuple[str, str, str]]:
+    """(mark before the block, its language, its text)."""
+    return [(m["mark"] or "", m["kind"], m["text"]) for m in BLOCK.finditer(path.read_text("utf-8"))]
+
+
+def run(commands: str, folder: Path, language: str) -> str:
+    """What a block prints, as a reader in that language sees it, without the frames of tables."""
+    programs = Path(sys.executable).parent
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("CLEANROOM_", "LC_"))}
+    told = {"PATH": f"{programs}{os.pathsep}{kept.get('PATH', '')}", "HOME": str(folder), "LANG": "C.UTF-8"}
+    done = subprocess.run(
+        ["sh", "-e", "-c", commands], cwd=folder, env=kept | told | {"CLEANROOM_LANG": language, "COLUMNS": "120"},
+        capture_output=True, text=True, encoding="utf-8", timeout=120,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return FRAME.sub(" ", done.stdout)
+
+
+def tour(path: Path, folder: Path, language: str = "en") -> int:
+    """Run the blocks of a page in their order; each excerpt that follows one must occur in what it printed."""
+    found, printed, ran = blocks(path), "", 0
+    for mark, kind, text in found:
+        if kind in ("sh", "console") and not mark.startswith(NOT_RUN):
+            printed, ran = run(text, folder, language), ran + 1
+        elif kind == "text" and printed:
+            missing = [line for line in text.splitlines() if FRAME.sub(" ", line).strip() not in printed]
+            assert not missing, printed
+    return ran
+
+
+@pytest.mark.parametrize("language", READMES)
+def test_the_blocks_of_the_readme_run_and_print_what_stands_below_them(language: str, tmp_path: Path) -> None:
+    assert tour(ROOT / READMES[language], tmp_path, language) >= 5
+
+
+def test_the_blocks_of_the_contracts_page_run_after_the_tours_files_are_made(tmp_path: Path) -> None:
+    run(next(text for _, _, text in blocks(ROOT / "README.md") if "open(" in text), tmp_path, "en")
+    assert tour(ROOT / "docs" / "contract.md", tmp_path) == 2
+
+
+def test_both_readmes_run_the_same_commands() -> None:
+    english, chinese = (
+        [re.sub(r" +#.*", "", text) for _, kind, text in blocks(ROOT / name) if kind == "sh"]
+        for name in READMES.values()
+    )
+    assert english == chinese
+
+
+def test_both_readmes_have_the_same_parts_and_tables() -> None:
+    shapes = []
+    for name in READMES.values():
+        lines = (ROOT / name).read_text("utf-8").splitlines()
+        shapes.append(
+            [line.split(" ")[0].split("|")[0] or line.count("|") for line in lines if re.match(r"#+ |\||- ", line)]
+        )
+    assert shapes[0] == shapes[1]
+
+
+@pytest.mark.parametrize("path", PAGES, ids=page_id)
+def test_blocks_that_are_not_run_are_make_targets_and_pip_only(path: Path) -> None:
+    makefile = (ROOT / "Makefile").read_text("utf-8")
+    for mark, kind, text in blocks(path):
+        assert kind in ("sh", "text", "toml"), f"a block of the unknown kind {kind!r}"
+        if not mark.startswith(NOT_RUN):
+            continue
+        for line in text.splitlines():
+            target = re.match(r"make (\w+)", line)
+            assert re.match(r"make |pip install |python3 -m venv ", line), line
+            assert not target or re.search(rf"^{target[1]}:", makefile, re.MULTILINE), line
+
+
+def prose(path: Path) -> str:
+    return BLOCK.sub("", path.read_text("utf-8"))
+
+
+@pytest.mark.parametrize("path", PAGES, ids=page_id)
+def test_links_lead_somewhere(path: Path) -> None:
+    for target in re.findall(r"\]\(([^)]+)\)", prose(path)):
+        file, _, anchor = target.partition("#")
+        there = (path.parent / file).resolve() if file else path
+        assert there.exists(), target
+        headings = re.findall(r"^#+ (.+)$", there.read_text("utf-8"), re.MULTILINE) if anchor else []
+        assert not anchor or anchor in {re.sub(r"[^\w-]", "", h.lower().replace(" ", "-")) for h in headings}, target
+
+
+@pytest.mark.parametrize("path", PAGES, ids=page_id)
+def test_files_and_tests_that_are_named_exist(path: Path) -> None:
+    for name in re.findall(r"`((?:cleanroom|connectors|protocols|tests|scripts|docs)/[^`\s*…]*)`", prose(path)):
+        file, _, test = name.partition("::")
+        assert (ROOT / file).exists(), name
+        assert not test or re.search(rf"^def {test}\(", (ROOT / file).read_text("utf-8"), re.MULTILINE), name
+
+
+@cache
+def commands() -> dict[str, set[str]]:
+    """Every command by its words, and its options."""
+
+    def walk(node: Any, words: str) -> Iterator[tuple[str, set[str]]]:
+        options = {option for parameter in node.params for option in parameter.opts if option.startswith("--")}
+        yield words, options | {"--help", "--lang"}
+        for name, child in getattr(node, "commands", {}).items():
+            yield from walk(child, f"{words} {name}")
+
+    return dict(walk(typer.main.get_command(cli.app), "cleanroom"))
+
+
+@pytest.mark.parametrize("path", PAGES, ids=page_id)
+def test_commands_and_options_that_are_named_exist(path: Path) -> None:
+    text = path.read_text("utf-8").replace("\\\n", " ")
+    named = re.findall(r"`(cleanroom [^`]+)`", prose(path)) + re.findall(r"^(cleanroom .+)$", text, re.MULTILINE)
+    for line in named:
+        words = re.split(r" [|>]", line)[0].split()
+        known = [" ".join(words[:n]) for n in (3, 2, 1) if " ".join(words[:n]) in commands()]
+        assert known[0] != "cleanroom" or words[1].startswith("-"), line
+        assert {word for word in words if word.startswith("--")} <= commands()[known[0]], line
+
+
+@pytest.mark.parametrize("name", READMES.values())
+def test_every_command_stands_in_the_readme(name: str) -> None:
+    listed = set(re.findall(r"^\| `(cleanroom [a-z ]+)` \|", (ROOT / name).read_text("utf-8"), re.MULTILINE))
+    groups = {shorter.rsplit(" ", 1)[0] for shorter in commands() if " " in shorter}
+    assert listed == commands().keys() - groups
+
+
+def example(tmp_path: Path) -> Path:
+    text = next(t for mark, kind, t in blocks(ROOT / "docs" / "contract.md") if (mark, kind) == ("example", "toml"))
+    path = tmp_path / "example.toml"
+    path.write_text(text, "utf-8")
+    return path
+
+
+def test_the_example_of_a_contract_is_one(tmp_path: Path) -> None:
+    contract, annexes = draft.read(example(tmp_path))
+    assert contract.match.protocol == "dh"
+    assert contract.dataset("crm").column("level").cells == 5
+    assert contract.dataset("users").column("visits_30d").cells == 6  # four between its edges, other, unknown
+    assert {annex.column for annex in annexes} == {"level", "city_tier", "visits_30d"}
+    draft.write(tmp_path / "again.toml", contract, annexes)
+    again, _ = draft.read(tmp_path / "again.toml")
+    assert without_salts(again) == without_salts(contract)
+
+
+def without_salts(contract: Contract) -> Contract:
+    datasets = tuple(
+        dataclasses.replace(
+            d, columns=tuple(dataclasses.replace(c, annex="0" * 64 if c.annex else "") for c in d.columns)
+        )
+        for d in contract.datasets
+    )
+    return dataclasses.replace(contract, datasets=datasets)
+
+
+def test_every_field_of_a_contract_is_explained() -> None:
+    text = prose(ROOT / "docs" / "contract.md")
+    implied = {"name", "parties", "datasets", "columns", "match", "release", "slots"}  # headings and table names
+    fields = {
+        f.name
+        for kind in (Contract, Party, Dataset, Column, Slots, Match, ReleaseRules)
+        for f in dataclasses.fields(kind)
+    }
+    assert {name for name in fields - implied if f"`{name}`" not in text} == set()
+
+
+def test_every_dependency_is_listed_and_no_other() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    direct = [*project["dependencies"], *project["optional-dependencies"]["test"]]
+    rows = re.findall(
+        r"^\| ([a-z0-9-]+) \| [^|]+ \| [^|]+ \|$", (ROOT / "docs" / "dependencies.md").read_text("utf-8"), re.MULTILINE
+    )
+    assert sorted(set(rows) - {"package"}) == sorted(re.split(r"[<>=~!\[; ]", need)[0] for need in direct)
+    assert len(rows) == len(direct) + 2
+
+
+def test_decisions_are_numbered_without_gaps_and_have_one_form() -> None:
+    records = sorted((ROOT / "docs" / "decisions").glob("*.md"))
+    numbers = [int(record.name[:4]) for record in records]
+    assert numbers[0] == 1
+    assert all(b == a + 1 for a, b in pairwise(numbers))
+    for number, record in zip(numbers, records, strict=True):
+        text = record.read_text("utf-8")
+        assert text.startswith(f"# {number}. ")
+        assert [h for h in re.findall(r"^## (.+)$", text, re.MULTILINE)] == ["Decided", "Why", "Refused"]
+
+
+@pytest.mark.parametrize("path", PAGES, ids=page_id)
+def test_no_path_of_a_machine_stands_in_a_page(path: Path) -> None:
+    assert not re.search(
+        r"(?<![\w.])/(home|work|tmp|root|Users)/|https?://[^/\s]*(pypi|index|proxy)", path.read_text("utf-8")
+    )
