@@ -48,8 +48,8 @@ def entries(path: Path) -> dict[str, Any]:
 def _ledger(home: Home) -> AuditReport:
     key = home.keys.public.signing
     neighbours = _neighbours(home)
-    peers = {party.name: bytes.fromhex(party.signing) for room in _rooms(home) for party in room.contract.parties}
-    peers |= {neighbour.party: neighbour.keys.public.signing for neighbour in neighbours}
+    peers = {(party.name, bytes.fromhex(party.signing)) for room in _rooms(home) for party in room.contract.parties}
+    peers |= {(neighbour.party, neighbour.keys.public.signing) for neighbour in neighbours}
     witnesses: list[Head] = []
     for neighbour in neighbours:
         if neighbour.ledger_path.exists():

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from cleanroom.answer.closing import open_ledger
 from cleanroom.errors import UsageError
 from cleanroom.home import Home
 from cleanroom.importing import Wish, import_source, look, plain
 from cleanroom.lang import t
+from cleanroom.ledger.opening import open_ledger
 from connectors.doctor import examine
 from connectors.identity import DEFAULT_PROFILE, profile
 from connectors.importing import Importer, ImportSpec
@@ -58,7 +58,7 @@ def add(home: Path, file: str, name: str, on: str, named: str | None, mapping: s
 
 def listed(home: Path) -> dict[str, Any]:
     """The datasets of a home."""
-    node = open_home(home)
+    node = Home.open(home.expanduser())
     datasets = []
     for name in node.vault.datasets():
         manifest = node.vault.manifest(name)

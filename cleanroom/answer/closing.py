@@ -4,8 +4,7 @@ All recipients compute the same receipt for themselves and sign only their own; 
 """
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -14,27 +13,14 @@ from cleanroom.answer.notes import hear, tell
 from cleanroom.answer.release import Release
 from cleanroom.answer.side import Side
 from cleanroom.errors import BadData
-from cleanroom.home import Home
 from cleanroom.ledger.chain import Head
-from cleanroom.ledger.ledger import Ledger
+from cleanroom.ledger.opening import open_ledger
 from cleanroom.ledger.receipt import SALT_BYTES, Receipt, SignedReceipt, table_digest, verify
 from cleanroom.privacy.history import DatasetVersion, Question
 from cleanroom.privacy.ranges import Range
 from protocols.channel import Channel
 from protocols.errors import BadMessage
 from protocols.psi import keyed
-
-
-@contextmanager
-def open_ledger(home: Home) -> Iterator[Ledger]:
-    """The home's ledger; made at first use."""
-    public = home.keys.public.signing
-    if home.ledger_path.exists():
-        ledger = Ledger(home.ledger_path, home.keys, public, home.wrapping)
-    else:
-        ledger = Ledger.create(home.ledger_path, home.party, home.keys, public, home.wrapping)
-    with ledger:
-        yield ledger
 
 
 def version_note(side: Side) -> dict[str, Any]:

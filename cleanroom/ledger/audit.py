@@ -5,7 +5,7 @@ cut or a fork by the party that holds its key, the heads show that peers have se
 """
 
 import datetime as dt
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -55,11 +55,11 @@ LEDGER_STEPS = (
 
 
 def verify_home_ledger(
-    path: Path, public_key: bytes, *, peers: Mapping[str, bytes] | None = None, witnesses: Sequence[Head] = ()
+    path: Path, public_key: bytes, *, peers: Collection[tuple[str, bytes]] | None = None, witnesses: Sequence[Head] = ()
 ) -> AuditReport:
     """Check a ledger, step by step; raises BadData naming the step that failed.
 
-    `public_key`: whose it should be; `peers`: signing keys by party, the only ones that may countersign (None: any);
+    `public_key`: whose it should be; `peers`: (name, signing key), the only ones that may countersign (None: any);
     `witnesses`: heads of this ledger that others hold.
     """
     contents = read(path)
@@ -165,14 +165,14 @@ def _check_answers(contents: Contents) -> None:
         raise BadData("Ledger, step 6, answers: stored answers are not those that were released.")
 
 
-def _check_countersignatures(contents: Contents, peers: Mapping[str, bytes] | None) -> None:
+def _check_countersignatures(contents: Contents, peers: Collection[tuple[str, bytes]] | None) -> None:
     hashes = _hashes(contents)
     for entry in contents.entries:
         if entry.kind != "countersign":
             continue
         body = entry.body
         peer, key, seq, hash_ = str(body["peer"]), str(body["key"]), int(str(body["seq"])), str(body["hash"])
-        if peers is not None and (peer not in peers or peers[peer].hex() != key):
+        if peers is not None and (peer, unhex(key)) not in peers:
             raise BadData("Ledger, step 7, countersignatures: entry {seq} is of an unknown peer.", seq=entry.seq)
         ours = body["whose"] == "ours"
         if ours and hashes.get(seq) != hash_:

@@ -18,6 +18,7 @@ from cleanroom.errors import Refused
 from cleanroom.home import Home
 from cleanroom.importing import Wish, import_source
 from cleanroom.matching.cells import propose_bounds, propose_cells
+from cleanroom.rooms.keeping import free_name, keep
 from cleanroom.rooms.store import Room, Rooms, from_plain
 from cleanroom.vault.manifest import Manifest
 from connectors.errors import InputError
@@ -73,6 +74,10 @@ class PartyJobs:
         public = self._home.keys.public
         return {"signing": public.signing.hex(), "exchange": public.exchange.hex()}
 
+    def job_name(self, wanted: str) -> str:
+        """A name for a new room that is free in this home."""
+        return free_name(self._home, wanted)
+
     def job_sign(self, room: Any) -> str:
         """Sign a contract that names this party, its keys and (of an owner) a dataset it has. Raises Refused."""
         offered = from_plain(room)
@@ -84,7 +89,7 @@ class PartyJobs:
         """Keep a contract that all have signed."""
         offered = from_plain(room)
         offered.in_force(dt.datetime.now(dt.UTC))
-        self._rooms.save(offered)
+        keep(self._home, offered)
 
     def job_run(self, room: str, query: dict[str, Any], members: str | None = None) -> dict[str, Any]:
         """This party's role in a match and an answer."""

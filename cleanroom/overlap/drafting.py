@@ -6,19 +6,8 @@ from typing import Any
 from cleanroom.overlap.asked import OPERATOR, SIDES, Overlap, Reference, columns_of
 from cleanroom.rooms import draft
 from cleanroom.rooms.contract import Contract
+from cleanroom.rooms.disclosure import NOTES
 from cleanroom.rooms.terms import Annex, Column, Dataset, Match, Party, ReleaseRules, Slots
-
-NOTES = {
-    "keyed": (
-        "Any owner together with the operator could open all tokens.",
-        "Noise is off: numbers are exact, groups below k are withheld.",
-    ),
-    "dh": ("Noise is off: numbers are exact, groups below k are withheld.",),
-    "join-sum": (
-        "The receiver learns the exact size of the overlap.",
-        "Noise is off: numbers are exact, groups below k are withheld.",
-    ),
-}
 
 
 def draft_contract(asked: Overlap, protocol: Any, keys: dict[str, Any], imports: dict[str, Any],

@@ -115,6 +115,7 @@ def _run(asked: Overlap, parties: LocalParties, clock: Clock, homes: dict[str, P
     slotted = slotted_sides(protocol, asked, by, sums)
     refuse_slow(protocol, rows, slotted)
     with clock.stage("contract"):
+        asked = replace(asked, room=parties.call("name", {"merchant": {"wanted": asked.room}})["merchant"])
         room = _agree(asked, parties, protocol, homes, imports, by, sums, slotted)
     query = {"by": [reference.qualified for reference in by], "sums": [reference.qualified for reference in sums]}
     jobs: dict[str, dict[str, Any]] = {party: {"room": asked.room, "query": query} for party in homes}
@@ -153,6 +154,7 @@ def report(asked: Overlap, protocol: str, choice: Any, room: Room, imports: dict
         for name, side in (("left", "merchant"), ("right", "platform"))
     }
     return {
+        "room": asked.room,
         "protocol": protocol,
         "why": {"template": choice.why, **choice.params} if asked.protocol == "auto" else None,
         **sides,

@@ -16,6 +16,7 @@ from cleanroom.keys import verify
 from cleanroom.rooms import draft
 from cleanroom.rooms.contract import LABEL, Contract, SignedContract
 from cleanroom.rooms.desk import line
+from cleanroom.rooms.keeping import keep
 from cleanroom.rooms.store import Room, Rooms, from_plain, to_plain
 
 
@@ -36,7 +37,7 @@ def sign(path: Path, file: Path, out: Path | None) -> dict[str, Any]:
     room = Room(room.signed.sign(home.party, home.keys), room.annexes)  # 5
     shared = out or Path(f"{room.contract.room}.room.json")
     for_operator = _share(room, shared)
-    _keep(home, room)
+    keep(home, room)
     missing = [party.name for party in room.contract.parties if party.name not in room.signed.signatures]
     return {**line(room), "party": home.party, "path": str(shared), "for_operator": for_operator, "missing": missing}
 
@@ -102,17 +103,3 @@ def _share(room: Room, path: Path) -> str | None:
     beside = path.with_name(f"{path.name.removesuffix('.json')}.{operator}.json")
     write_bytes(beside, canonical.encode(to_plain(room, for_operator=True)))
     return str(beside)
-
-
-def _keep(home: Home, room: Room) -> None:
-    """Store the room; the first time that all have signed it, the ledger says so."""
-    from cleanroom.answer.closing import open_ledger
-
-    kept, contract = Rooms(home.rooms), room.contract
-    complete = len(room.signed.signatures) == len(contract.parties)
-    known = contract.room in kept.names() and kept.load(contract.room).signed == room.signed
-    kept.save(room)
-    if complete and not known:
-        parties = [party.name for party in contract.parties]
-        with open_ledger(home) as ledger:
-            ledger.append("contract", {"contract": contract.digest(), "room": contract.room, "parties": parties})

@@ -213,7 +213,7 @@ def test_decisions_are_numbered_without_gaps_and_have_one_form() -> None:
     for number, record in zip(numbers, records, strict=True):
         text = record.read_text("utf-8")
         assert text.startswith(f"# {number}. ")
-        assert [h for h in re.findall(r"^## (.+)$", text, re.MULTILINE)] == ["Decided", "Why", "Refused"]
+        assert re.findall(r"^## (.+)$", text, re.MULTILINE) == ["Decided", "Why", "Refused"]
 
 
 @pytest.mark.parametrize("path", PAGES, ids=page_id)

@@ -72,11 +72,11 @@ def witnesses(owner):
 
 
 def test_a_good_ledger_verifies_and_says_what_was_checked(owner):
-    report = check(owner, peers={"platform": PLATFORM.public}, witnesses=witnesses(owner))
+    report = check(owner, peers={("platform", PLATFORM.public)}, witnesses=witnesses(owner))
     assert (report.subject, report.entries, len(report.steps)) == ("merchant", 7, 8)
     assert len(check(owner).steps) == 7
     peer = owner.path.with_name("platform.sqlite")
-    assert verify_home_ledger(peer, PLATFORM.public, peers={"merchant": owner.keys.public}).entries == 1
+    assert verify_home_ledger(peer, PLATFORM.public, peers={("merchant", owner.keys.public)}).entries == 1
 
 
 EDITS = {
@@ -149,7 +149,7 @@ def test_rewritten_history_contradicts_what_the_peer_has_signed(owner):
 
 def test_a_countersignature_by_an_unknown_or_false_peer_fails(owner):
     with pytest.raises(BadData, match=r"step 7.*unknown peer"):
-        check(owner, peers={"platform": Keys(3).public})
+        check(owner, peers={("platform", Keys(3).public)})
     rewrite(owner, lambda entries: entries)  # with another time: the peer has signed other hashes
     with pytest.raises(BadData, match="step 7"):
         check(owner)
