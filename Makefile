@@ -24,7 +24,7 @@ test: setup-test lint ## lint, types, layers, all tests, branch coverage
 	$(PY) -m coverage combine -q && $(PY) -m coverage report
 
 bench: setup     ## times and memory beside the peers' figures
-	$(PY) -m benchmarks
+	$(PY) -m benchmarks --save
 
 lock:            ## renew requirements.lock (needs uv)
 	uv pip compile pyproject.toml --extra test --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --upgrade -o requirements.lock
