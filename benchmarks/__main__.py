@@ -116,8 +116,14 @@ def main() -> None:
             doctor(folder, 1_000_000, given.times),
         ]
     machine = f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}"
-    lines = [f"{machine}, load {os.getloadavg()[0]:.1f}", "", "| what | measured (median) | target | beside |", "|---|---|---|---|",
-             *(f"| {' | '.join(row)} |" for row in rows)]  # fmt: skip
+    machine = f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}"
+    lines = [
+        f"{machine}, load {os.getloadavg()[0]:.1f}",
+        "",
+        "| what | measured (median) | target | beside |",
+        "|---|---|---|---|",
+        *(f"| {' | '.join(row)} |" for row in rows),
+    ]
     text = "\n".join(lines) + "\n"
     sys.stdout.write(text)
     if given.save:

@@ -115,7 +115,7 @@ def _send(side: Side) -> Outcome:
         Learned("the release"),
     ]
     if key is not None:
-        learned.insert(1, Learned("exact counts of unlabelled groups (noise is off)"))
+        learned.insert(1, Learned("exact counts of unlabelled groups, and so the size of the overlap (noise is off)"))
     return _outcome(side, release, signed, learned, None, None)
 
 

@@ -47,7 +47,7 @@ def _by_match(contract: Contract, owner: str) -> list[Sentence]:
         found.append(Sentence("which of its own rows matched") if match.output == "members" else size)
     slots = contract.slots_of(contract.dataset_of(owner).name)
     if slots is not None and match.protocol != "keyed":
-        found.append(Sentence("exact counts of unlabelled groups (noise is off)"))
+        found.append(Sentence("exact counts of unlabelled groups, and so the size of the overlap (noise is off)"))
     return found
 
 

@@ -85,6 +85,8 @@ def _dataset(name: str, entry: dict[str, Any], annexes: list[Annex]) -> Dataset:
         if terms.get("kind") == "amount":
             columns.append(Column(title, **terms))
             continue
+        if unknown := terms.keys() - {"kind", "cells", "edges", "members"}:
+            raise KeyError(min(unknown))
         edges = tuple(str(edge) for edge in terms.get("edges", ()))
         cells = Cells(edge_labels(edges) if edges else tuple(terms["cells"]), edges)
         term, annex = column(name, title, terms["kind"], cells, members=terms.get("members", False))
