@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from cleanroom.errors import UsageError
 from cleanroom.home import Home
@@ -15,9 +16,9 @@ from cleanroom.importing import Wish, import_source, look, plain
 from cleanroom.lang import t
 from cleanroom.ledger.opening import open_ledger
 from connectors.doctor import examine
-from connectors.identity import DEFAULT_PROFILE, profile
+from connectors.identity import DEFAULT_PROFILE, every_digest, profile
 from connectors.importing import Importer, ImportSpec
-from connectors.mapping import identity_column, load_mapping
+from connectors.mapping import identity_column
 from connectors.memory import ArrowSource
 from connectors.open import open_source
 from connectors.source import Source
@@ -33,7 +34,7 @@ def open_home(path: Path, *, party: str = "merchant") -> Home:
 def doctor(file: str, on: str, named: str | None, mapping: str | None) -> dict[str, Any]:
     """Mapping, funnel and advice for a source."""
     source = open_source(file)
-    found = examine(source, on, named, load_mapping(Path(mapping)) if mapping else None)
+    found = examine(source, on, named, look(source, mapping))
     return {
         "source": source.label,
         "notes": [t(template, **params) for template, params in source.notes],
@@ -72,23 +73,37 @@ def listed(home: Path) -> dict[str, Any]:
 
 
 def forget(home: Path, people: str, on: str, named: str | None) -> dict[str, Any]:
-    """Forget everyone in a file, or on standard input one identity a line, in all datasets and for ever."""
+    """Forget everyone in a file, or on standard input one identity a line, in all datasets and for ever.
+
+    Raw identities are forgotten as every profile writes them; hashed ones only in the form in which they are given.
+    """
     node = Home.open(home.expanduser())
     source = _from_stdin(on) if people == "-" else open_source(people)
     mapping = look(source, None)
     identity = identity_column(mapping, on)
-    used = profile(named or DEFAULT_PROFILE[identity.name])
+    used = profile(named or DEFAULT_PROFILE[identity.name], identity.name)
     importer = Importer(source, ImportSpec(mapping, identity.header, used.name))
-    parts = [to_rows(batch.column("digest")) for batch in importer.batches()]
+    raw = importer.form == "raw"
+    parts: list[NDArray[np.uint8]] = []
+    others: list[NDArray[np.uint8]] = []
+    for batch in importer.batches():
+        parts.append(to_rows(batch.column("digest")))
+        if raw:  # so that no later file brings them back under another profile, or hashed
+            others += every_digest(batch.column(f"o.{identity.header}"), used.kind)
     funnel = importer.funnel()
     if not parts:
         raise UsageError("Nobody was named that could be forgotten.", "Check the file with cleanroom data doctor.")
     digests = np.unique(np.concatenate(parts), axis=0)
-    forgotten = node.vault.forget(digests)
+    forgotten = node.vault.forget(digests, *others)
     with open_ledger(node) as ledger:
         for name, rows in forgotten.datasets.items():
             ledger.append("forget", {"dataset": name, "persons": rows, "epoch": str(forgotten.epoch)})
-    return {"persons": len(digests), "datasets": dict(forgotten.datasets), "losses": plain(funnel.losses)}
+    return {
+        "persons": len(digests),
+        "datasets": dict(forgotten.datasets),
+        "losses": plain(funnel.losses),
+        "form": importer.form,
+    }
 
 
 def _from_stdin(on: str) -> Source:

@@ -11,12 +11,16 @@ from cleanroom.errors import UsageError
 from cleanroom.home import Home
 from cleanroom.vault.manifest import Manifest
 from cleanroom.vault.parts import Finish
+from connectors.arrays import no_rows
+from connectors.doctor import advice_on
+from connectors.errors import InputError
 from connectors.events import fold
 from connectors.features import load_features
+from connectors.funnel import Funnel
 from connectors.headers import Kind
 from connectors.identity import DEFAULT_PROFILE, profile
 from connectors.importing import Importer, ImportSpec, MixedForms, form_of
-from connectors.mapping import Mapping, identity_column, load_mapping, propose
+from connectors.mapping import ColumnRole, Mapping, identity_column, load_mapping, propose
 from connectors.open import open_source
 from connectors.source import Source
 
@@ -49,7 +53,7 @@ def open_wish(wish: Wish) -> Source:
 def look(source: Source, mapping: str | None) -> Mapping:
     """What each column of the source is taken for; a TOML mapping at the path `mapping` has the last word."""
     first = next(iter(source.batches()), None)
-    sample = first.table.slice(0, SAMPLE_ROWS) if first is not None else source.schema.empty_table().to_batches()[0]
+    sample = first.table.slice(0, SAMPLE_ROWS) if first is not None else no_rows(source.schema)
     overrides = load_mapping(Path(mapping)) if mapping else None
     return propose(source.schema, sample, overrides)
 
@@ -61,13 +65,15 @@ def import_source(home: Home, wish: Wish, progress: Any = None) -> dict[str, Any
     identity = identity_column(mapping, wish.on)
     kind = identity.name
     named = profile(wish.profile or DEFAULT_PROFILE.get(kind, ""))
-    if named.kind != kind:
+    if kind not in named.kinds:
         raise UsageError(
             "The profile {profile} is for {kind}, not for {other}.", "Choose another --profile.",
-            profile=named.name, kind=named.kind, other=kind,
+            profile=named.name, kind=", ".join(named.kinds), other=kind,
         )  # fmt: skip
+    named = profile(named.name, kind)
     mapping = with_kinds(mapping, wish)
     spec = ImportSpec(mapping, identity.header, named.name, typed_columns(mapping, wish), consent=_consent(mapping))
+    sums = tuple(mapping.find(name) for name in wish.sums)
     common = {
         "source": source.label,
         "identity": kind,
@@ -76,22 +82,43 @@ def import_source(home: Home, wish: Wish, progress: Any = None) -> dict[str, Any
         "columns": [{"header": c.header, "name": c.name, "kind": c.kind} for c in mapping.columns],
     }
     try:
-        manifest = _write(home, wish.dataset, Importer(source, spec, progress), common)
+        manifest = _write(home, wish.dataset, Importer(source, spec, progress), sums, common)
     except MixedForms:  # the first rows misled: look at all of them, then read again
         form = form_of(source, identity, named)
-        manifest = _write(home, wish.dataset, Importer(source, spec, progress, form=form), common)
+        manifest = _write(home, wish.dataset, Importer(source, spec, progress, form=form), sums, common)
     return {"dataset": wish.dataset, "rows": manifest.rows, **manifest.meta}
 
 
-def _write(home: Home, dataset: str, importer: Importer, common: dict[str, Any]) -> Manifest:
+def _write(home: Home, dataset: str, importer: Importer, sums: Sequence[ColumnRole],
+           common: dict[str, Any]) -> Manifest:  # fmt: skip
     def meta() -> dict[str, Any]:
-        return {**common, "funnel": plain(importer.funnel())}
+        funnel = importer.funnel()
+        _refuse_useless(funnel, sums, common["source"])  # before the version is there: the vault keeps what it had
+        return {**common, "funnel": plain(funnel)}
 
     def finish() -> Finish:
         amounts = importer.merged() or {}
         return Finish(importer.keep(), {f"t.{name}": values for name, values in amounts.items()})
 
     return home.vault.write(dataset, importer.schema, importer.batches(), meta=meta, finish=finish)
+
+
+def _refuse_useless(funnel: Funnel, sums: Sequence[ColumnRole], source: str) -> None:
+    """Raises InputError where no row is left, or a column that is to be summed holds no amounts."""
+    if not funnel.rows:
+        raise InputError("{source} has column names but no rows.", "Export it again with at least one row.",
+                         source=source)  # fmt: skip
+    if not funnel.valid:
+        hint, params = advice_on(funnel, next(iter(funnel.losses)))
+        raise InputError("None of the {total} rows of {source} can be used.", hint,
+                         **{**params, "total": funnel.rows, "source": source})  # fmt: skip
+    for column in sums:
+        if 2 * funnel.unparsed.get(column.name, 0) > funnel.valid:
+            rows = ", ".join(map(str, funnel.examples[f"unparsed:{column.name}"]))
+            raise InputError(
+                "Most values of column {column} are no amounts (rows {rows} …).", "Sum another column.",
+                column=column.header, rows=rows,
+            )  # fmt: skip
 
 
 def _consent(mapping: Mapping) -> str | None:

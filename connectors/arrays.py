@@ -77,3 +77,8 @@ def _bits(buffer: pa.Buffer, offset: int, count: int) -> Flags:
     start = offset // 8
     packed = np.frombuffer(buffer, np.uint8)[start : (offset + count + 7) // 8]
     return np.unpackbits(packed, count=offset % 8 + count, bitorder="little")[offset % 8 :].view(np.bool_)
+
+
+def no_rows(schema: pa.Schema) -> pa.RecordBatch:
+    """A batch without rows: an empty table has no batches at all."""
+    return pa.RecordBatch.from_arrays([pa.nulls(0, field.type) for field in schema], schema=schema)

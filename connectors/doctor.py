@@ -6,6 +6,7 @@ Texts are templates with counts, row numbers and column names in them; a value o
 from dataclasses import dataclass
 
 from connectors import identity as identities
+from connectors.arrays import no_rows
 from connectors.funnel import Funnel
 from connectors.identity import DEFAULT_PROFILE, Loss, Repair
 from connectors.importing import Importer, ImportSpec, MixedForms, Progress, form_of
@@ -90,8 +91,8 @@ def examine(
     """Read a whole source and account for every row.
 
     on: the identity column; profile: by default that of the identity's kind; mapping: by default as proposed.
-    Amounts, buckets and dates are read too, so that what cannot be read is counted; where exactly one column holds
-    consents, rows without are dropped. Raises InputError.
+    Amounts, buckets and dates are read too, so that what cannot be read is counted; where a column holds consents,
+    rows without are dropped, as an import does. Raises InputError.
     """
     known = mapping or _proposed(source)
     identity = identity_column(known, on)
@@ -110,12 +111,12 @@ def examine(
 
 def _proposed(source: Source) -> Mapping:
     head = next(iter(source.batches()), None)
-    return propose(source.schema, head.table if head else source.schema.empty_table().to_batches()[0])
+    return propose(source.schema, head.table if head else no_rows(source.schema))
 
 
 def _consent(mapping: Mapping) -> str | None:
     found = mapping.of_kind("consent")
-    return found[0].header if len(found) == 1 else None
+    return found[0].header if found else None
 
 
 def _funnel(source: Source, spec: ImportSpec, identity: ColumnRole, progress: Progress | None) -> Funnel:
@@ -142,7 +143,7 @@ def _advice(funnel: Funnel, spec: ImportSpec, identity: ColumnRole) -> tuple[Adv
         found.append((_SHA256, {"column": identity.header, "profile": spec.profile}))
     if identities.profile(spec.profile).kind == "openid" and not spec.scope:
         found.append((_NO_SCOPE, {"column": identity.header}))
-    found += [_loss(funnel, reason, count) for reason, count in funnel.losses.items()]
+    found += [advice_on(funnel, reason) for reason in funnel.losses]
     found += [
         (_UNPARSED, {"count": count, "column": name, "rows": _rows(funnel, f"unparsed:{name}")})
         for name, count in funnel.unparsed.items()
@@ -152,9 +153,10 @@ def _advice(funnel: Funnel, spec: ImportSpec, identity: ColumnRole) -> tuple[Adv
     return (*found, (_MERGED, {"count": funnel.merged})) if funnel.merged else tuple(found)
 
 
-def _loss(funnel: Funnel, reason: str, count: int) -> Advice:
+def advice_on(funnel: Funnel, reason: str) -> Advice:
+    """What the rows lost for one reason mean, and what to do about them."""
     template = LOSSES.get(reason) or UNREAD.get(reason) or _UNREAD
-    params: dict[str, object] = {"count": count, "rows": _rows(funnel, reason)}
+    params: dict[str, object] = {"count": funnel.losses[reason], "rows": _rows(funnel, reason)}
     return template, params | ({"reason": reason} if template == _UNREAD else {})
 
 

@@ -94,6 +94,11 @@ class Importer:
             ]
         )
 
+    @property
+    def form(self) -> Form:
+        """How the identities are taken to come: raw, or hashed already."""
+        return self._form
+
     def batches(self) -> Iterator[pa.RecordBatch]:
         """The valid rows, in `schema`. A new call reads anew."""
         self._tally, self._merged = Tally(), None
@@ -186,8 +191,7 @@ def form_of(source: Source, identity: ColumnRole, used: Profile) -> Form:
 
 
 def _profile(name: str, identity: ColumnRole) -> Profile:
-    found = profile(name)
-    return found if len(found.kinds) == 1 else profile(name, identity.name)
+    return profile(name, identity.name)
 
 
 def _form(head: Batch | None, identity: ColumnRole, used: Profile) -> Form:

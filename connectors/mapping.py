@@ -118,7 +118,7 @@ def propose(schema: pa.Schema, sample: pa.RecordBatch, overrides: Mapping | None
 
 
 def identity_column(mapping: Mapping, on: str) -> ColumnRole:
-    """The column to match by: `on` is an identity ('phone') or a header.
+    """The column to match by: `on` is a header, an identity ('phone'), or a word for one (手机号).
 
     A column known by what its owner, a preset or its header says goes before one known by content only. Raises
     InputError where there is none, or two fit equally.
@@ -126,7 +126,8 @@ def identity_column(mapping: Mapping, on: str) -> ColumnRole:
     named = [role for role in mapping.columns if role.header == on]
     fit = [role for role in named or mapping.of_kind("identity") if role.kind == "identity"]
     if not named:
-        fit = [role for role in fit if role.name == on.casefold()]
+        wanted = (recognise(on) or (on.casefold(),))[0]
+        fit = [role for role in fit if role.name == wanted]
         fit = [role for role in fit if role.why != "content"] or fit
     if len(fit) == 1:
         return fit[0]

@@ -3,42 +3,66 @@
 All recipients compute the same receipt for themselves and sign only their own; a peer's signature must be under it too.
 """
 
+import datetime as dt
 import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
 
-from cleanroom.answer.notes import hear, tell
+from cleanroom.answer.notes import hear, malformed, reading, take, tell, whole_numbers
 from cleanroom.answer.release import Release
 from cleanroom.answer.side import Side
-from cleanroom.errors import BadData
-from cleanroom.ledger.chain import Head
+from cleanroom.errors import BadData, Refused
+from cleanroom.keys import verify as verify_signature
+from cleanroom.ledger.chain import COSIGN_LABEL, Head, is_digest
 from cleanroom.ledger.opening import open_ledger
 from cleanroom.ledger.receipt import SALT_BYTES, Receipt, SignedReceipt, table_digest, verify
 from cleanroom.privacy.history import DatasetVersion, Question
-from cleanroom.privacy.ranges import Range
+from cleanroom.privacy.ranges import Range, size_range
 from protocols.channel import Channel
-from protocols.errors import BadMessage
+from protocols.errors import BadMessage, ProtocolError
 from protocols.psi import keyed
+
+_CLOCKS_APART = dt.timedelta(days=1)
 
 
 def version_note(side: Side) -> dict[str, Any]:
-    """What a party tells of its data before a run."""
-    return {"version": side.version().plain(), "epoch": side.home.vault.epoch}
+    """What a party tells of its data and of what it was asked, before a run."""
+    asked = {"by": list(side.query.by), "sums": list(side.query.sums)}
+    return {"version": side.version().plain(), "epoch": side.home.vault.epoch, "form": side.identity_form(), **asked}
 
 
-def question_from(side: Side, notes: Sequence[Any]) -> Question:
-    """The canonical question, from what both owners told. Raises BadMessage."""
-    try:
-        versions = tuple(DatasetVersion(**note["version"]) for note in notes)
-        epochs = {version.owner: int(note["epoch"]) for version, note in zip(versions, notes, strict=True)}
-    except (TypeError, KeyError, ValueError) as error:
-        raise BadMessage("A message is not in the form that this version knows.") from error
-    expected = {(dataset.owner, dataset.name) for dataset in side.contract.datasets}
-    if {(version.owner, version.name) for version in versions} != expected:
+def question_from(side: Side, notes: Any, mine: Mapping[str, Any] | None = None) -> Question:
+    """The canonical question, from what both owners told; `mine`: of an owner, what must stand among it.
+
+    Raises BadMessage, ProtocolError where the sides ask different things, Refused where they cannot match.
+    """
+    if type(notes) is not list or (mine is not None and mine not in notes):
+        raise malformed()
+    versions = tuple(_version(note) for note in notes)
+    if sorted((version.owner, version.name) for version in versions) != sorted(
+        (dataset.owner, dataset.name) for dataset in side.contract.datasets
+    ):
         raise BadMessage("The peer named another dataset than the contract.")
-    return side.question(versions, epochs)
+    for version, note in zip(versions, notes, strict=True):
+        if (take(note, "by", list), take(note, "sums", list)) != (list(side.query.by), list(side.query.sums)):
+            raise ProtocolError("The parties were not asked the same question.", "Name the same columns everywhere.")
+        if version.rows > side.contract.dataset(version.name).rows:
+            raise Refused("The dataset {dataset} has more rows than the contract allows.", dataset=version.name)
+    if len({take(note, "form", str) for note in notes}) > 1:
+        raise Refused("The two sides normalise identities differently.", "Use the same version and profile on both.")
+    return side.question(versions, {v.owner: take(n, "epoch", int) for v, n in zip(versions, notes, strict=True)})
+
+
+def _version(note: Any) -> DatasetVersion:
+    """The version of a dataset that a note names. Raises BadMessage."""
+    told = take(note, "version", dict)
+    owner, name, manifest = (take(told, field, str) for field in ("owner", "name", "manifest"))
+    version = DatasetVersion(owner, name, manifest, take(told, "rows", int))
+    if version.plain() != told or version.rows < 0 or not is_digest(version.manifest):
+        raise malformed()
+    return version
 
 
 def debit(side: Side, question: Question) -> None:
@@ -54,8 +78,15 @@ def salt(side: Side, question: Question) -> bytes:
 
 def draft(side: Side, question: Question, release: Release, told: Mapping[str, Any]) -> Receipt:
     """The receipt of a release; `told` holds what the host alone knew: time, isolation, transcript."""
+    table = table_digest(release.table, salt(side, question))
+    return receipt_of(side, question, told, table, release.table.num_rows, release.size, release.withheld)
+
+
+def receipt_of(side: Side, question: Question, told: Mapping[str, Any], table: str, rows: int, size: Range,
+               withheld: bool) -> Receipt:  # fmt: skip
+    """The receipt of `rows` groups whose salted digest is `table`. Raises BadMessage."""
     contract = side.contract
-    try:
+    with reading():
         return Receipt(
             room=contract.room,
             contract=contract.digest(),
@@ -64,29 +95,37 @@ def draft(side: Side, question: Question, release: Release, told: Mapping[str, A
             sums=question.sums,
             datasets=question.datasets,
             protocol=contract.match.protocol,
-            transcript=str(told["transcript"]),
-            isolation=", ".join(told["isolation"]),
+            transcript=take(told, "transcript", str),
+            isolation=", ".join(take(told, "isolation", list)),
             rules=side.rules,
             recipients=contract.release.recipients,
             purposes=contract.purposes,
-            table=table_digest(release.table, salt(side, question)),
-            rows=release.table.num_rows,
-            columns=release.table.num_columns,
-            people=release.size,
-            withheld=release.withheld,
-            time=str(told["time"]),
+            table=table,
+            rows=rows,
+            columns=len(question.by) + 1 + len(question.sums),
+            people=size,
+            withheld=withheld,
+            time=_of_now(side, take(told, "time", str)),
             epoch=question.epoch,
         )
-    except (KeyError, TypeError, BadData) as error:
-        raise BadMessage("A message is not in the form that this version knows.") from error
+
+
+def _of_now(side: Side, time: str) -> str:
+    """The host's time, if the contract ran then and it is about ours: whoever audits the receipt goes by it."""
+    moment = dt.datetime.fromisoformat(time)
+    start, end = (dt.datetime.fromisoformat(text) for text in (side.contract.created, side.contract.expires))
+    if not start <= moment < end or abs(dt.datetime.now(dt.UTC) - moment) > _CLOCKS_APART:
+        raise BadMessage("The time of the receipt is not that of this run.", "Check the clocks of both sides.")
+    return time
 
 
 def sign_with_peer(side: Side, channel: Channel, receipt: Receipt) -> SignedReceipt:
     """Both owners' signatures under the same receipt."""
     mine = SignedReceipt(receipt).sign(side.party, side.home.keys)
     tell(channel, "receipt", {"signature": mine.signatures[side.party]})
-    theirs = str(hear(channel, "receipt").get("signature"))
-    return checked(side, SignedReceipt(receipt, {**mine.signatures, side.peer: theirs}))
+    theirs = take(hear(channel, "receipt"), "signature", str)
+    with reading():
+        return checked(side, SignedReceipt(receipt, {**mine.signatures, side.peer: theirs}))
 
 
 def checked(side: Side, signed: SignedReceipt) -> SignedReceipt:
@@ -105,7 +144,9 @@ def record(side: Side, signed: SignedReceipt, answer: bytes | None) -> None:
             "contract": receipt.contract, "protocol": match.protocol, "transcript": receipt.transcript,
             "host": match.host, "receiver": match.receiver, "output": match.output,
         })  # fmt: skip
-        ledger.record_release(receipt, answer)
+        first = ledger.record_release(receipt, answer)
+    if first.body["table"] != receipt.table:
+        raise BadData("The same question got another answer than before.", "Run: cleanroom audit verify.")
 
 
 def exchange_heads(side: Side, channel: Channel, peer: str) -> None:
@@ -114,10 +155,18 @@ def exchange_heads(side: Side, channel: Channel, peer: str) -> None:
     with open_ledger(side.home) as ledger:
         mine = ledger.head()
         tell(channel, "ledger.head", mine.plain())
-        signature = ledger.countersign(Head.parse(hear(channel, "ledger.head")), key)
-        tell(channel, "ledger.cosign", {"signature": signature.hex()})
-        theirs = str(hear(channel, "ledger.cosign").get("signature"))
-        ledger.accept(peer, key, mine, bytes.fromhex(theirs))
+        head = hear(channel, "ledger.head")
+        with reading():
+            theirs = Head.parse(head)
+            theirs.verify(key)
+            if theirs.party != peer:  # a name that no contract knows would spoil this ledger for good
+                raise ValueError
+        tell(channel, "ledger.cosign", {"signature": ledger.countersign(theirs, key).hex()})
+        signature = hear(channel, "ledger.cosign")
+        with reading():
+            cosigned = bytes.fromhex(take(signature, "signature", str))
+            verify_signature(key, COSIGN_LABEL, mine.message(), cosigned)
+        ledger.accept(peer, key, mine, cosigned)
 
 
 def transcript_of(channels: Sequence[Channel]) -> str:
@@ -125,13 +174,13 @@ def transcript_of(channels: Sequence[Channel]) -> str:
     return hashlib.sha256(b"".join(channel.transcript() for channel in channels)).hexdigest()
 
 
-def as_range(value: Any) -> Range:
-    """The range of [low, high, withheld]. Raises BadMessage."""
-    try:
-        low, high, withheld = value
-        return Range(int(low), int(high), bool(withheld))
-    except (TypeError, ValueError, BadData) as error:
-        raise BadMessage("A message is not in the form that this version knows.") from error
+def as_range(value: Any, k: int) -> Range:
+    """The range of [low, high, withheld], one of those that a room with this `k` shows. Raises BadMessage."""
+    low, high, withheld = whole_numbers(value, 3)
+    found = size_range(low, k)
+    if (found.low, found.high, int(found.withheld)) != (low, high, withheld):
+        raise malformed()
+    return found
 
 
 def stored_form(table: pa.Table) -> bytes:

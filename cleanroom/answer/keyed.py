@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from cleanroom.answer.notes import hear, receive_rows, send_rows, tell
+from cleanroom.answer.notes import hear, malformed, reading, receive_rows, send_rows, take, tell
 from cleanroom.answer.side import Side
-from cleanroom.answer.slots import cell_layout
+from cleanroom.answer.slots import cell_layout, most_groups
 from cleanroom.answer.two_party import Table, hear_key, tell_key
 from cleanroom.enclave.handle import Enclave
 from cleanroom.enclave.query import PEOPLE, SLOTS, Query, split_name
@@ -26,7 +26,7 @@ from cleanroom.privacy.threshold import release_groups
 from cleanroom.rooms.terms import Dataset
 from protocols.channel import Channel
 from protocols.errors import BadMessage
-from protocols.paillier import answer
+from protocols.paillier import answer, cipher
 from protocols.paillier.keys import PrivateKey, PublicKey
 from protocols.paillier.slots import Integers
 from protocols.psi import keyed
@@ -56,9 +56,10 @@ def send_as_owner(side: Side, channel: Channel) -> tuple[keyed.Sent, PrivateKey 
         with side.stage("encrypt"):
             key = side.paillier(slots)
             tell_key(side, channel, key)
-            _, rows = side.slot_rows(slots, key)
+            layout, rows = side.slot_rows(slots, key)
             name = f"{side.dataset.name}.{SLOTS}"
-            held[name], fill[name], widths[name] = rows, rows[0].tobytes() if len(rows) else b"", rows.shape[1]
+            nobody = layout.encode(np.array([-1]), np.zeros((1, len(layout.amounts)), np.int64), key.public)
+            held[name], fill[name], widths[name] = rows, cipher.encrypt(key, nobody).tobytes(), rows.shape[1]
     with side.stage("match"):
         sent = keyed.owner(
             channel,
@@ -72,33 +73,39 @@ def send_as_owner(side: Side, channel: Channel) -> tuple[keyed.Sent, PrivateKey 
     return sent, key
 
 
-def open_as_owner(side: Side, channel: Channel, key: PrivateKey) -> None:
-    """Decrypt the masked sums of released groups, and seal them for those who hold the room key."""
+def open_as_owner(side: Side, channel: Channel, key: PrivateKey) -> list[int]:
+    """Decrypt the masked sums of released groups, and seal them for those who hold the room key; the groups' people."""
     slots = side.contract.slots_of(side.dataset.name)
     if slots is None:
         raise BadMessage("A message is not in the form that this version knows.")
     layout = cell_layout(side.contract, side.dataset, slots)
-    groups = _count(hear(channel, "sums.groups"))
+    groups = take(hear(channel, "sums.groups"), "groups", int)
+    if not 0 <= groups <= most_groups(side.contract, side.query.by):
+        raise malformed()
     rows = receive_rows(channel, "sums.rows", rows=groups, width=layout.plaintexts * key.public.width)
     totals = answer.open_sums(key, layout, rows)
     if (totals.counts < side.rules.k).any():
         raise BadMessage("The peer released a group below the contract's threshold.")
     packed = answer.pack_amounts(totals.amounts[:, 0]).tobytes()
     tell(channel, "sums.sealed", {"sealed": keyed.seal(side.room_key, SEAL_LABEL, packed).hex()})
+    people: list[int] = totals.counts[:, 0].tolist()
+    return people
 
 
 def table_from(side: Side, told: Mapping[str, Any]) -> Table:
     """The released table in codes, from the operator's tokens and the owners' sealed sums. Raises BadMessage."""
+    tokens, sealed, masked_by = (take(told, name, dict) for name in ("tokens", "sealed", "masks"))
+    people = take(told, "people", list)
     by = {}
     for name in side.query.by:
         owner, column = split_name(name)
         codes = np.arange(side.contract.dataset(owner).column(column).cells)
-        tokens = keyed.value_tokens(side.room_key, name, codes)
-        code_of = {token.tobytes().hex(): code for code, token in enumerate(tokens)}
-        try:
-            by[name] = [code_of[token] for token in told["tokens"][name]]
-        except KeyError as error:
-            raise BadMessage("The operator named a value token that no cell has.") from error
+        own = keyed.value_tokens(side.room_key, name, codes)
+        code_of = {token.tobytes().hex(): code for code, token in enumerate(own)}
+        named = take(tokens, name, list)
+        if not all(type(token) is str and token in code_of for token in named):
+            raise BadMessage("The operator named a value token that no cell has.")
+        by[name] = [code_of[token] for token in named]
     sums: dict[str, list[int]] = {}
     for dataset in side.contract.datasets:
         slots = side.contract.slots_of(dataset.name)
@@ -106,28 +113,26 @@ def table_from(side: Side, told: Mapping[str, Any]) -> Table:
         if slots is None or not wanted:
             continue
         layout = cell_layout(side.contract, dataset, slots)
-        opened = keyed.open_sealed(side.room_key, SEAL_LABEL, _unhex(told["sealed"][dataset.name]))
+        opened = keyed.open_sealed(side.room_key, SEAL_LABEL, _unhex(sealed, dataset.name))
         masked, masks = (
-            _amounts(content, len(layout.amounts)) for content in (opened, _unhex(told["masks"][dataset.name]))
+            _amounts(content, len(people), len(layout.amounts)) for content in (opened, _unhex(masked_by, dataset.name))
         )
         values = answer.unmask(layout, masked, masks)
         sums |= {f"{dataset.name}.{name}": values[:, at].tolist() for at, name in enumerate(slots.sums)}
-    return {"by": by, "people": told["people"], "sums": sums, "withheld": bool(told["withheld"])}
+    return {"by": by, "people": people, "sums": sums, "withheld": take(told, "withheld", bool)}
 
 
-def _amounts(content: bytes, amounts: int) -> Integers:
+def _amounts(content: bytes, groups: int, amounts: int) -> Integers:
     """Sums or masks of the released groups: Python integers [groups, amounts]."""
     width = answer.AMOUNT_WIDTH * amounts
-    if len(content) % width:
-        raise BadMessage("A message is not in the form that this version knows.")
-    return answer.unpack_amounts(np.frombuffer(content, np.uint8).reshape(-1, width))
+    if len(content) != groups * width:
+        raise malformed()
+    return answer.unpack_amounts(np.frombuffer(content, np.uint8).reshape(groups, width))
 
 
-def _unhex(text: Any) -> bytes:
-    try:
-        return bytes.fromhex(text)
-    except (TypeError, ValueError) as error:
-        raise BadMessage("A message is not in the form that this version knows.") from error
+def _unhex(texts: dict[str, Any], name: str) -> bytes:
+    with reading():
+        return bytes.fromhex(take(texts, name, str))
 
 
 # -- the operator
@@ -200,10 +205,7 @@ def _opened(side: Side, channel: Channel, dataset: Dataset, public: PublicKey, s
     rows, masks = answer.prepare(public, layout, sums, people)
     tell(channel, "sums.groups", {"groups": len(people)})
     send_rows(channel, "sums.rows", rows)
-    sealed = hear(channel, "sums.sealed")
-    if not isinstance(sealed, dict) or not isinstance(sealed.get("sealed"), str):
-        raise BadMessage("A message is not in the form that this version knows.")
-    return sealed["sealed"], answer.pack_amounts(masks[:, 0]).tobytes().hex()
+    return take(hear(channel, "sums.sealed"), "sealed", str), answer.pack_amounts(masks[:, 0]).tobytes().hex()
 
 
 def send_members(side: Side, channels: Mapping[str, Channel], enclave: Enclave) -> None:
@@ -217,10 +219,3 @@ def send_members(side: Side, channels: Mapping[str, Channel], enclave: Enclave) 
 
 def _plain(size: Range) -> list[int]:
     return [size.low, size.high, int(size.withheld)]
-
-
-def _count(told: Any) -> int:
-    groups = told.get("groups") if isinstance(told, dict) else None
-    if not isinstance(groups, int) or not 0 <= groups <= 1_000_000:
-        raise BadMessage("A message is not in the form that this version knows.")
-    return groups

@@ -29,4 +29,6 @@ def write_members(side: Side, matched: Indices) -> int:
             yield batch.rename_columns(titles)
 
     with replacing(side.members) as aside, aside.open("wb") as file:
-        return write_csv(file, batches(), empty)
+        rows = write_csv(file, batches(), empty)
+        side.check_unchanged()
+        return rows

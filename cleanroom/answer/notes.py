@@ -1,17 +1,25 @@
-"""Small things that two parties tell each other over a channel: one canonical JSON value a message."""
+"""Small things that two parties tell each other over a channel: one canonical JSON value a message.
+
+What a peer told is taken apart by `take`, by `whole_numbers` and within `reading`: nothing it can say is our mistake.
+"""
 
 import json
-from typing import Any
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, TypeVar
 
 import pyarrow as pa
 
 from cleanroom import canonical
+from cleanroom.errors import BadData
 from protocols.channel import Channel
 from protocols.errors import BadMessage
 from protocols.rows import Bytes, schema, to_batch, to_rows
 
 _NOTE = pa.schema([pa.field("note", pa.binary(), nullable=False)])
 MOST_BYTES = 32 << 20
+_MOST = 10**38  # the digits of a released sum
+_T = TypeVar("_T")
 
 
 def tell(channel: Channel, name: str, value: canonical.Json) -> None:
@@ -20,14 +28,49 @@ def tell(channel: Channel, name: str, value: canonical.Json) -> None:
 
 
 def hear(channel: Channel, name: str) -> Any:
-    """The value of the message `name`. Raises BadMessage for anything that is not one JSON value."""
+    """The value of the message `name`. Raises BadMessage for anything that is not one canonical JSON value."""
     batch = channel.receive_batch(name, _NOTE, rows=1, nbytes=MOST_BYTES)
     if batch is None:
         raise BadMessage("A message has fewer rows than were declared.")
+    content = batch.column(0)[0].as_py()
+    with reading():
+        value = json.loads(content)
+        if canonical.encode(value) != content:  # no floats, no key twice, no second way to say the same
+            raise ValueError
+    return value
+
+
+@contextmanager
+def reading() -> Iterator[None]:
+    """Taking apart what a peer sent: what does not fit inside is its doing. Raises BadMessage."""
     try:
-        return json.loads(batch.column(0)[0].as_py())
-    except ValueError as error:
-        raise BadMessage("A message is not in the form that this version knows.") from error
+        yield
+    except BadData as error:
+        raise BadMessage(error.template, error.hint, **error.params) from error
+    except (AttributeError, KeyError, OverflowError, RecursionError, TypeError, ValueError) as error:
+        raise malformed() from error
+
+
+def malformed() -> BadMessage:
+    """The error for a note of another form."""
+    return BadMessage("A message is not in the form that this version knows.")
+
+
+def take(note: Any, name: str, kind: type[_T]) -> _T:
+    """The field `name` of a note, of exactly this type. Raises BadMessage."""
+    value = note.get(name) if isinstance(note, dict) else None
+    if type(value) is not kind:
+        raise malformed()
+    return value
+
+
+def whole_numbers(value: Any, count: int | None = None) -> list[int]:
+    """A list of integers, `count` of them where that is known. Raises BadMessage."""
+    if type(value) is not list or not all(type(number) is int and abs(number) < _MOST for number in value):
+        raise malformed()
+    if count is not None and len(value) != count:
+        raise malformed()
+    return value
 
 
 def send_rows(channel: Channel, name: str, rows: Bytes) -> None:

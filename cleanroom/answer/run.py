@@ -7,13 +7,15 @@ from typing import Any
 
 from cleanroom.answer import closing, keyed, two_party
 from cleanroom.answer.members import write_members
-from cleanroom.answer.notes import hear, tell
+from cleanroom.answer.notes import hear, malformed, reading, take, tell
 from cleanroom.answer.release import Release
 from cleanroom.answer.side import Learned, Side, now
-from cleanroom.errors import Refused
+from cleanroom.enclave.query import split_name
+from cleanroom.errors import BadData, Refused
 from cleanroom.ledger.receipt import SignedReceipt
 from cleanroom.privacy.history import Question
 from cleanroom.privacy.ranges import Range, size_range
+from cleanroom.rooms.terms import Dataset, Slots
 from protocols.channel import Channel
 from protocols.errors import BadMessage
 from protocols.psi import keyed as keyed_psi
@@ -45,6 +47,8 @@ def run_room(side: Side) -> Outcome:
     _check_query(side)
     if side.party not in contract.owners:
         return _operate(side)
+    if side.room.annexes is None:
+        raise BadData("This file has no labels, which a data owner needs.", "Ask for the file that is for the owners.")
     if side.members is not None and (contract.match.receiver != side.party or contract.match.output != "members"):
         raise Refused("The contract gives {party} no members.", party=side.party)
     if contract.match.protocol == "keyed":
@@ -53,18 +57,51 @@ def run_room(side: Side) -> Outcome:
 
 
 def _check_query(side: Side) -> None:
-    """Every column asked for stands in the contract, and sums have slots or are the host's own. Raises Refused."""
+    """Every column asked for stands in the contract, of a kind that fits, and can be had by its protocol.
+
+    Slots are asked for as the contract declares them, all columns of a dataset or none: they are counted by all their
+    cells, and nothing leaves that the question does not name. Raises Refused.
+    """
     contract = side.contract
     for name in (*side.query.by, *side.query.sums):
-        owner, _, column = name.partition(".")
+        owner, column = split_name(name)
         kind = contract.dataset(owner).column(column).kind
         if (kind == "amount") != (name in side.query.sums):
             raise Refused("{column} cannot be used like this: it is of the kind {kind}.", column=name, kind=kind)
+    keyed_room = contract.match.protocol == "keyed"
     for dataset in contract.datasets:
-        mine = {name.partition(".")[2] for name in side.query.sums if name.startswith(f"{dataset.name}.")}
-        slots = contract.slots_of(dataset.name)
-        if mine and contract.match.protocol == "keyed" and (slots is None or mine != set(slots.sums)):
-            raise Refused("The contract declares no slots for the sums of {dataset}.", dataset=dataset.name)
+        by, sums = side.columns(side.query.by, dataset), side.columns(side.query.sums, dataset)
+        if dataset.owner == contract.match.host:
+            _check_host(side, by, sums)
+        elif sums or (by and not keyed_room):
+            _check_slots(dataset, contract.slots_of(dataset.name), [] if keyed_room else by, sums)
+
+
+def _check_slots(dataset: Dataset, slots: Slots | None, by: list[str], sums: list[str]) -> None:
+    """What is asked of a dataset whose columns travel as slots. Raises Refused."""
+    if slots is None:
+        raise Refused("The contract declares no slots for the sums of {dataset}.", dataset=dataset.name)
+    if (set(slots.by), set(slots.sums)) != (set(by), set(sums)):
+        raise Refused(
+            "The question does not fit the slots that the contract declares for {dataset}.",
+            "Ask by all columns of the slots, or by none of that dataset.",
+            dataset=dataset.name,
+        )
+
+
+def _check_host(side: Side, by: list[str], sums: list[str]) -> None:
+    """What the host of a two-party room is asked of its own columns. Raises Refused."""
+    if side.contract.match.output == "size" and (by or sums):
+        raise Refused(
+            "The receiver does not learn its matched rows, so its own column {column} cannot be used.",
+            "Let the other side receive, or ask in a room whose receiver has members.",
+            column=(*by, *sums)[0],
+        )
+    if sums and len(side.query.by) > len(by):
+        raise Refused(
+            "Two parties alone cannot sum the receiver's own column by the other side's.",
+            "Let the other side receive (--receiver), or use --protocol keyed.",
+        )
 
 
 # -- two parties
@@ -74,6 +111,7 @@ def _host(side: Side) -> Outcome:
     with side.channel(side.peer, "receiver", "sender") as channel:
         question = _agree(side, channel)
         result, public = two_party.match_as_host(side, channel)
+        _check_rows(side, question, result.peer_rows)
         transcript = closing.transcript_of([channel])
         table, isolation = two_party.answer_as_host(side, channel, result, public)
         size = size_range(result.size, side.rules.k)
@@ -101,13 +139,15 @@ def _send(side: Side) -> Outcome:
     with side.channel(side.peer, "sender", "receiver") as channel:
         question = _agree(side, channel)
         result, key = two_party.match_as_sender(side, channel)
+        _check_rows(side, question, result.peer_rows)
+        transcript, opened = closing.transcript_of([channel]), None
         if key is not None:
             with side.stage("sums"):
-                two_party.open_as_sender(side, channel, key)
+                opened = two_party.open_as_sender(side, channel, key)
         told = hear(channel, "release")
-        release = Release(
-            two_party.table_of(side, told["table"]), bool(told["table"]["withheld"]), closing.as_range(told["size"])
-        )
+        if take(told, "transcript", str) != transcript:
+            raise BadMessage("The two sides did not see the same messages.")
+        release = _heard(side, told, take(told, "table", dict), opened)
         signed = _close(side, channel, question, release, told)
         channel.confirm()
     learned = [
@@ -123,7 +163,7 @@ def _agree(side: Side, channel: Channel) -> Question:
     """The question, over versions that both sides name; debited at both before anything is computed."""
     mine = closing.version_note(side)
     tell(channel, "version", mine)
-    question = closing.question_from(side, [mine, hear(channel, "version")])
+    question = closing.question_from(side, [mine, hear(channel, "version")], mine)
     closing.debit(side, question)
     return question
 
@@ -142,28 +182,29 @@ def _close(side: Side, channel: Channel, question: Question, release: Release, t
 def _own(side: Side) -> Outcome:
     operator = side.contract.match.host
     with side.channel(operator, "owner", "operator") as channel:
-        tell(channel, "version", closing.version_note(side))
-        notes = hear(channel, "versions")
-        question = closing.question_from(side, notes)
+        mine = closing.version_note(side)
+        tell(channel, "version", mine)
+        question = closing.question_from(side, hear(channel, "versions"), mine)
         closing.debit(side, question)
         sent, key = keyed.send_as_owner(side, channel)
-        if key is not None:
-            keyed.open_as_owner(side, channel, key)
+        opened = keyed.open_as_owner(side, channel, key) if key is not None else None
         told = hear(channel, "release")
-        table = two_party.table_of(side, keyed.table_from(side, told))
-        release = Release(table, bool(told["withheld"]), closing.as_range(told["size"]))
+        release = _heard(side, told, keyed.table_from(side, told), opened)
         with side.stage("receipt"):
             receipt = closing.draft(side, question, release, told)
-            mine = SignedReceipt(receipt).sign(side.party, side.home.keys)
-            tell(channel, "receipt", {"receipt": mine.encode().decode()})
-            signed = closing.checked(side, SignedReceipt.parse(hear(channel, "receipts")["receipt"].encode()))
+            tell(channel, "receipt", {"receipt": _text(SignedReceipt(receipt).sign(side.party, side.home.keys))})
+            gathered = hear(channel, "receipts")
+            with reading():
+                signed = closing.checked(side, SignedReceipt.parse(take(gathered, "receipt", str).encode()))
             if signed.receipt != receipt:
                 raise BadMessage("The operator signed another receipt.")
-            closing.record(side, signed, closing.stored_form(table))
+            closing.record(side, signed, closing.stored_form(release.table))
             closing.exchange_heads(side, channel, operator)
         matched = None
         if side.contract.match.output == "members" and side.contract.match.receiver == side.party:
             matched = keyed_psi.receive_matched(channel, sent)
+            if not release.size.low <= len(matched) <= release.size.high:
+                raise BadMessage("The operator named more or fewer rows than the size that it released.")
         channel.confirm()
     other = next(version for version in question.datasets if version.owner != side.party)
     learned = [
@@ -191,13 +232,12 @@ def _operate(side: Side) -> Outcome:
             told["transcript"] = closing.transcript_of([channels[owner] for owner in owners])
             for channel in channels.values():
                 tell(channel, "release", told)
-            signed = _countersign(side, question, channels)
+            signed = _countersign(side, question, told, channels)
             for owner, channel in channels.items():
                 closing.exchange_heads(side, channel, owner)
             keyed.send_members(side, channels, enclave)
         for channel in channels.values():
             channel.confirm()
-    closing.as_range(told["size"])
     learned = [
         Learned("both sides' numbers of rows, and how many pseudonyms they share"),
         Learned("how often each token of a value occurs, and exact counts of groups; no identity, label or amount"),
@@ -217,18 +257,25 @@ def _operate(side: Side) -> Outcome:
     )
 
 
-def _countersign(side: Side, question: Question, channels: dict[str, Channel]) -> SignedReceipt:
-    """Gather the owners' receipts, which must be one; sign it; give it to both."""
-    told = [str(hear(channel, "receipt").get("receipt")) for channel in channels.values()]
-    first, second = (SignedReceipt.parse(text.encode()) for text in told)
-    signed = first.merge(second)
-    if signed.receipt.question != question.digest():
-        raise BadMessage("The owners' receipt is for another question.")
-    signed = closing.checked(side, signed.sign(side.party, side.home.keys))
+def _countersign(side: Side, question: Question, told: dict[str, Any], channels: dict[str, Channel]) -> SignedReceipt:
+    """Gather the owners' receipts, which must be one, and of this run; sign it; give it to both."""
+    notes = [hear(channel, "receipt") for channel in channels.values()]
+    with reading():
+        first, second = (SignedReceipt.parse(take(note, "receipt", str).encode()) for note in notes)
+        signed = first.merge(second)
+        rows = len(told["people"]) if question.by or question.sums else 0
+        size, table = closing.as_range(told["size"], side.rules.k), signed.receipt.table  # salted: the owners' to know
+        if signed.receipt != closing.receipt_of(side, question, told, table, rows, size, told["withheld"]):
+            raise BadMessage("The owners' receipt is for another question.")
+        signed = closing.checked(side, signed.sign(side.party, side.home.keys))
     closing.record(side, signed, None)
     for channel in channels.values():
-        tell(channel, "receipts", {"receipt": signed.encode().decode()})
+        tell(channel, "receipts", {"receipt": _text(signed)})
     return signed
+
+
+def _text(signed: SignedReceipt) -> str:
+    return signed.encode().decode()
 
 
 # -- what is told
@@ -246,6 +293,21 @@ def _outcome(side: Side, release: Release, signed: SignedReceipt, learned: list[
         {**signed.receipt.plain(), "digest": signed.receipt.digest(), "file": signed.encode().decode()},
         learned, side.stages, side.sent, side.enclave_memory,
     )  # fmt: skip
+
+
+def _heard(side: Side, told: Any, table: dict[str, Any], opened: list[int] | None) -> Release:
+    """A release as the host told it; `opened`: the counts that this party decrypted for it. Raises BadMessage."""
+    size = closing.as_range(take(told, "size", list), side.rules.k)
+    release = Release(two_party.table_of(side, table), take(table, "withheld", bool), size)
+    if opened is not None and sorted(opened) != sorted(table["people"]):
+        raise BadMessage("The released counts are not those that were opened.")
+    return release
+
+
+def _check_rows(side: Side, question: Question, rows: int) -> None:
+    """Raises BadMessage where the peer matched another number of rows than it said beforehand."""
+    if next(version for version in question.datasets if version.owner == side.peer).rows != rows:
+        raise malformed()
 
 
 def _range(size: Range) -> dict[str, Any]:

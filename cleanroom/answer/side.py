@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from cleanroom import canonical
 from cleanroom.answer.slots import Codes, cell_layout, crossed, sizes
 from cleanroom.enclave import handle
 from cleanroom.enclave.handle import Enclave
@@ -24,6 +25,7 @@ from cleanroom.privacy.threshold import Rules
 from cleanroom.rooms.contract import Contract, session_context
 from cleanroom.rooms.store import Room
 from cleanroom.rooms.terms import Dataset, Slots
+from cleanroom.vault.manifest import Manifest
 from protocols import canary
 from protocols.channel import Channel, Transport
 from protocols.paillier import cipher
@@ -136,21 +138,35 @@ class Side:
     def digests(self) -> Bytes:
         """The identities of this party's dataset, in the vault's order. Raises Refused above the contract's bound."""
         found = self.home.vault.digests(self.dataset.name)
+        self.check_unchanged()
         if len(found) > self.dataset.rows:
             raise Refused("The dataset {dataset} has more rows than the contract allows.", dataset=self.dataset.name)
         return found
 
+    def slots_asked(self, dataset: Dataset) -> Slots | None:
+        """The slot layout of a dataset, where the question has columns of that dataset (between two parties)."""
+        asked = any(split_name(name)[0] == dataset.name for name in (*self.query.by, *self.query.sums))
+        return self.contract.slots_of(dataset.name) if asked else None
+
     def own(self, names: tuple[str, ...]) -> list[str]:
         """Those columns of `names` (dataset.column) that are this party's, without the dataset."""
-        return [column for dataset, column in map(split_name, names) if dataset == self.dataset.name]
+        return self.columns(names, self.dataset)
+
+    def columns(self, names: tuple[str, ...], dataset: Dataset) -> list[str]:
+        """Those columns of `names` (dataset.column) that are the dataset's, without it."""
+        return [column for owner, column in map(split_name, names) if owner == dataset.name]
 
     def codes(self, column: str) -> Codes:
         """The cell of every row in a category or bucket."""
-        return cells.codes(self.home.vault, self.dataset.name, self.room.annex(self.dataset.name, column))
+        found = cells.codes(self.home.vault, self.dataset.name, self.room.annex(self.dataset.name, column))
+        self.check_unchanged()
+        return found
 
     def amounts(self, column: str) -> Codes:
         """The clamped amount of every row."""
-        return cells.amounts(self.home.vault, self.dataset.name, self.dataset.column(column))
+        found = cells.amounts(self.home.vault, self.dataset.name, self.dataset.column(column))
+        self.check_unchanged()
+        return found
 
     def paillier(self, slots: Slots) -> PrivateKey:
         """This party's Paillier key of the contract's size, made at first use."""
@@ -173,10 +189,29 @@ class Side:
             self.step("encrypt", min(start + ENCRYPT_ROWS, rows), rows)
         return layout, encrypted
 
-    def version(self) -> DatasetVersion:
+    @cached_property
+    def manifest(self) -> Manifest:
         """The version of the dataset that this run is about."""
-        manifest = self.home.vault.manifest(self.dataset.name)
-        return DatasetVersion(self.party, self.dataset.name, manifest.digest, manifest.rows)
+        return self.home.vault.manifest(self.dataset.name)
+
+    def version(self) -> DatasetVersion:
+        """The same, as peers know it."""
+        return DatasetVersion(self.party, self.dataset.name, self.manifest.digest, self.manifest.rows)
+
+    def check_unchanged(self) -> None:
+        """Raises Refused where the dataset is not of the run's version any more: its rows are not those matched."""
+        if self.home.vault.manifest(self.dataset.name).digest != self.manifest.digest:
+            raise Refused("The dataset {dataset} changed during the run.", "Run it again.", dataset=self.dataset.name)
+
+    def identity_form(self) -> str:
+        """A digest of how identities were normalised and hashed. Raises Refused if not as the contract says."""
+        meta: Any = self.manifest.meta
+        form = [meta["identity"], meta["profile"], meta["profile_digest"], meta["funnel"]["digest_form"]]
+        if form[:2] != [self.dataset.identity, self.dataset.profile]:
+            raise Refused(
+                "The dataset {dataset} was imported under another identity profile.", dataset=self.dataset.name
+            )
+        return canonical.digest("cleanroom/identity-form/1", form)
 
     def question(self, versions: tuple[DatasetVersion, ...], epochs: Mapping[str, int]) -> Question:
         """The canonical question, in terms both sides share."""

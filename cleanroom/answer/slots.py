@@ -1,10 +1,12 @@
 """A contract's slot layout: which cell a row belongs to, and what the Paillier slots of a dataset hold."""
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
+from cleanroom.enclave.query import split_name
 from cleanroom.rooms.contract import Contract
 from cleanroom.rooms.terms import Dataset, Slots
 from protocols.paillier.cells import Amount, CellLayout
@@ -27,6 +29,12 @@ def cell_layout(contract: Contract, dataset: Dataset, slots: Slots) -> CellLayou
 def sizes(dataset: Dataset, by: Sequence[str]) -> tuple[int, ...]:
     """Cells of each column."""
     return tuple(dataset.column(name).cells for name in by)
+
+
+def most_groups(contract: Contract, names: Sequence[str]) -> int:
+    """How many groups these columns (dataset.column) can make."""
+    cells = (contract.dataset(dataset).column(column).cells for dataset, column in map(split_name, names))
+    return math.prod(cells)
 
 
 def crossed(columns: Sequence[Codes], shape: Sequence[int], rows: int) -> Codes:

@@ -16,11 +16,11 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from cleanroom.answer.notes import hear, receive_rows, send_rows, tell
+from cleanroom.answer.notes import hear, malformed, reading, receive_rows, send_rows, take, tell, whole_numbers
 from cleanroom.answer.release import labelled
 from cleanroom.answer.side import Side
-from cleanroom.answer.slots import Codes, cell_layout, sizes, uncrossed
-from cleanroom.enclave.query import PEOPLE, SLOTS, Groups, Query
+from cleanroom.answer.slots import Codes, cell_layout, most_groups, sizes, uncrossed
+from cleanroom.enclave.query import PEOPLE, SLOTS, Groups, Query, split_name
 from cleanroom.errors import Refused
 from cleanroom.privacy.threshold import release_groups
 from cleanroom.rooms.terms import Slots
@@ -43,7 +43,7 @@ Table = dict[str, Any]
 def match_as_host(side: Side, channel: Channel) -> tuple[dh.ReceiverResult, PublicKey | None]:
     """Learn what the contract's protocol gives the receiver, with the sender's labels where it has slots."""
     theirs = side.contract.dataset_of(side.peer)
-    slots = side.contract.slots_of(theirs.name)
+    slots = side.slots_asked(theirs)
     public, width = None, 0
     if slots:
         public = hear_key(side, channel, slots)
@@ -136,8 +136,6 @@ def _released_there(side: Side, channel: Channel, groups: Groups, by: tuple[str,
     if slots is None:
         raise BadMessage("A message is not in the form that this version knows.")
     layout = cell_layout(side.contract, theirs, slots)
-    if sums and slots.by:
-        raise Refused("Two parties alone cannot sum the receiver's own column by the other side's.")
     order = permutation(len(groups.table), os.urandom)
     people = groups.table.column(PEOPLE).to_numpy()[order]
     own = [groups.table.column(name).to_numpy()[order] for name in by]
@@ -145,7 +143,7 @@ def _released_there(side: Side, channel: Channel, groups: Groups, by: tuple[str,
     tell(channel, "sums.groups", {"people": people.tolist()})
     send_rows(channel, "sums.rows", rows)
     opened = hear(channel, "sums.opened")
-    group, cell, counts = _cells_of(opened, len(order), layout.cells)
+    group, cell, counts = _cells_of(opened, people, layout.cells)
     amounts = len(layout.amounts)
     packed = receive_rows(channel, "sums.amounts", rows=len(group), width=max(answer.AMOUNT_WIDTH * amounts, 1))
     masked = answer.unpack_amounts(packed[:, : answer.AMOUNT_WIDTH * amounts]).reshape(len(group), amounts)
@@ -154,20 +152,26 @@ def _released_there(side: Side, channel: Channel, groups: Groups, by: tuple[str,
     for name, axis in zip(slots.by, uncrossed(cell, sizes(theirs, slots.by)), strict=True):
         codes[f"{theirs.name}.{name}"] = axis.tolist()
     totals = {f"{theirs.name}.{name}": [int(value) for value in values[:, at]] for at, name in enumerate(slots.sums)}
-    for name in sums:  # of whole groups: with own sums the other side has no cells (checked above)
+    for name in sums:  # of whole groups: with own sums the other side has no cells (`run` refuses it)
         totals[name] = groups.table.column(name).to_numpy()[order][group].tolist()
-    return {"by": codes, "people": counts.tolist(), "sums": totals, "withheld": bool(opened["withheld"])}
+    return {"by": codes, "people": counts.tolist(), "sums": totals, "withheld": take(opened, "withheld", bool)}
 
 
-def _cells_of(opened: Any, groups: int, cells: int) -> tuple[Codes, Codes, Codes]:
-    """Group, cell and count of every released cell, as the key holder told. Raises BadMessage."""
-    try:
-        group, cell, counts = (np.array(opened[name], np.int64) for name in ("group", "cell", "people"))
-        sound = len(group) == len(cell) == len(counts) and isinstance(opened["withheld"], bool)
-    except (KeyError, TypeError, ValueError, OverflowError) as error:
-        raise BadMessage("A message is not in the form that this version knows.") from error
-    if not sound or ((group < 0) | (group >= groups) | (cell < 0) | (cell >= cells)).any():
-        raise BadMessage("A message is not in the form that this version knows.")
+def _cells_of(opened: Any, people: NDArray[np.int64], cells: int) -> tuple[Codes, Codes, Codes]:
+    """Group, cell and count of every released cell, as the key holder told; `people`: in each group that we sent.
+
+    Raises BadMessage.
+    """
+    told = [whole_numbers(take(opened, "group", list))]
+    told += [whole_numbers(take(opened, name, list), len(told[0])) for name in ("cell", "people")]
+    if len(set(zip(*told[:2], strict=True))) < len(told[0]):
+        raise malformed()
+    for numbers, most in zip(told, (len(people) - 1, cells - 1, int(people.sum())), strict=True):
+        if not all(0 <= number <= most for number in numbers):
+            raise malformed()
+    group, cell, counts = (np.array(numbers, np.int64) for numbers in told)
+    if (np.bincount(group, counts, len(people)) > people).any():
+        raise BadMessage("The counts of a group do not add up.")
     return group, cell, counts
 
 
@@ -180,11 +184,9 @@ def tell_key(side: Side, channel: Channel, key: PrivateKey) -> None:
 def hear_key(side: Side, channel: Channel, slots: Slots) -> PublicKey:
     """The peer's Paillier key. Raises BadMessage for another size than the contract's, or a proof that fails."""
     told = hear(channel, "paillier")
-    try:
-        public = PublicKey.from_bytes(bytes.fromhex(told["key"]))
-        proof = bytes.fromhex(told["proof"])
-    except (KeyError, TypeError, ValueError) as error:
-        raise BadMessage("A message is not in the form that this version knows.") from error
+    with reading():
+        public = PublicKey.from_bytes(bytes.fromhex(take(told, "key", str)))
+        proof = bytes.fromhex(take(told, "proof", str))
     if public.bits != slots.key_bits:
         raise BadMessage("The peer's Paillier key has another size than the contract says.")
     modulus_proof.verify(public, proof, side.context + channel.session)
@@ -195,8 +197,8 @@ def hear_key(side: Side, channel: Channel, slots: Slots) -> PublicKey:
 
 
 def match_as_sender(side: Side, channel: Channel) -> tuple[dh.SenderResult, PrivateKey | None]:
-    """Let the host match, and give it the slots of the rows it matches."""
-    slots = side.contract.slots_of(side.dataset.name)
+    """Let the host match, and give it the slots of the rows it matches, where the question is about them."""
+    slots = side.slots_asked(side.dataset)
     key, labels = None, None
     items = side.digests()
     if slots:
@@ -215,13 +217,14 @@ def match_as_sender(side: Side, channel: Channel) -> tuple[dh.SenderResult, Priv
     return result, key
 
 
-def open_as_sender(side: Side, channel: Channel, key: PrivateKey) -> None:
-    """Decrypt the host's sums, apply the threshold, and return the cells that may be shown."""
+def open_as_sender(side: Side, channel: Channel, key: PrivateKey) -> list[int]:
+    """Decrypt the host's sums, apply the threshold, and tell the cells that may be shown; their people."""
     slots = side.contract.slots_of(side.dataset.name)
     if slots is None:
         raise BadMessage("A message is not in the form that this version knows.")
     layout = cell_layout(side.contract, side.dataset, slots)
-    people = _people_of(hear(channel, "sums.groups"))
+    theirs = [name for name in side.query.by if split_name(name)[0] != side.dataset.name]
+    people = _people_of(hear(channel, "sums.groups"), most_groups(side.contract, theirs), side.dataset.rows)
     rows = receive_rows(channel, "sums.rows", rows=len(people), width=layout.plaintexts * key.public.width)
     totals = answer.open_sums(key, layout, rows)
     if (totals.counts.sum(axis=1) != people).any():
@@ -234,35 +237,48 @@ def open_as_sender(side: Side, channel: Channel, key: PrivateKey) -> None:
     cells = pa.table({"group": group, **own, PEOPLE: totals.counts[group, cell], "cell": cell})
     released = release_groups(cells, ["group", *own], side.rules)
     group, cell = (released.table.column(name).to_numpy() for name in ("group", "cell"))
+    shown: list[int] = released.table.column(PEOPLE).to_pylist()
     tell(channel, "sums.opened", {
-        "group": group.tolist(), "cell": cell.tolist(), "people": released.table.column(PEOPLE).to_pylist(),
-        "withheld": released.withheld,
+        "group": group.tolist(), "cell": cell.tolist(), "people": shown, "withheld": released.withheld,
     })  # fmt: skip
     masked = totals.amounts[group, cell]
     packed = answer.pack_amounts(masked) if masked.shape[1] else np.zeros((len(group), 1), np.uint8)
     send_rows(channel, "sums.amounts", packed)
+    return shown
 
 
-def _people_of(told: Any) -> NDArray[np.int64]:
-    """People in each of the host's groups, as it told. Raises BadMessage."""
-    try:
-        people = np.array(told["people"], np.int64)
-    except (KeyError, TypeError, ValueError, OverflowError) as error:
-        raise BadMessage("A message is not in the form that this version knows.") from error
-    if people.ndim != 1 or len(people) > MOST_GROUPS or (people < 0).any():
-        raise BadMessage("A message is not in the form that this version knows.")
-    return people
+def _people_of(told: Any, groups: int, rows: int) -> NDArray[np.int64]:
+    """People in each of the host's groups, as it told: so many groups and rows at most. Raises BadMessage."""
+    people = whole_numbers(take(told, "people", list))
+    if len(people) > min(groups, MOST_GROUPS) or not all(0 <= count <= rows for count in people):
+        raise malformed()
+    return np.array(people, np.int64)
 
 
 def table_of(side: Side, table: Table) -> pa.Table:
-    """The released table with labels; the same at every recipient. Raises BadMessage below the threshold.
+    """The released table with labels; the same at every recipient. `table` may be as a peer told it.
 
-    A question without columns asks for the size, which leaves as a range only: its table has no row.
+    Raises BadMessage below the threshold, for cells that do not exist or stand twice, for sums that so many people
+    cannot have. A question without columns asks for the size, which leaves as a range only: its table has no row.
     """
     if not side.query.by and not side.query.sums:
         return labelled(side.room, (), {}, [], {})
-    if any(count < side.rules.k for count in table["people"]):
+    people = whole_numbers(take(table, "people", list))
+    if any(count < side.rules.k for count in people):
         raise BadMessage("The peer released a group below the contract's threshold.")
-    by = {name: table["by"][name] for name in side.query.by}
-    sums = {name: table["sums"][name] for name in side.query.sums}
-    return labelled(side.room, side.query.by, by, table["people"], sums)
+    codes, totals = take(table, "by", dict), take(table, "sums", dict)
+    by = {name: whole_numbers(codes.get(name), len(people)) for name in side.query.by}
+    sums = {name: whole_numbers(totals.get(name), len(people)) for name in side.query.sums}
+    if len(people) > len(set(zip(*by.values(), strict=True)) if by else {()}):
+        raise malformed()
+    if any(count > side.contract.dataset(side.contract.match.left).rows for count in people):
+        raise malformed()
+    for name, numbers in (by | sums).items():
+        dataset, column = split_name(name)
+        term = side.contract.dataset(dataset).column(column)
+        low, high = (term.low, term.high) if name in sums else (0, term.cells - 1)
+        for number, count in zip(numbers, people, strict=True):
+            weight = count if name in sums else 1
+            if not weight * low <= number <= weight * high:
+                raise malformed()
+    return labelled(side.room, side.query.by, by, people, sums)

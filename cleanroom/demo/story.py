@@ -25,8 +25,8 @@ def tell(folder: Path, as_of: str | None, *, replace: bool = False, progress: Pr
          scale: float = 1.0) -> dict[str, Any]:  # fmt: skip
     """Everything, into the new home `folder`. Raises UsageError where there is something already."""
     folder = folder.absolute()
-    if folder.exists() and any(folder.iterdir()):
-        if not (replace and (folder / MARK).is_file()):
+    if folder.is_dir() and any(folder.iterdir()):
+        if not replace:
             raise UsageError("{name} exists already.", "Name another folder, or give --replace.", name=folder.name)
         shutil.rmtree(folder)
     make_homes(home_paths(folder, operator=True))

@@ -12,12 +12,13 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from cleanroom.errors import BadData
-from cleanroom.rooms.draft import Cells, edge_labels
+from cleanroom.rooms.draft import OTHER, UNKNOWN, Cells, edge_labels
 from cleanroom.rooms.terms import Annex, Column
 from cleanroom.vault import Vault
 
 TYPED = "t."
 """Prefix of a dataset's typed columns in the vault (connectors.importing)."""
+LONGEST_LABEL = 200
 
 
 def codes(vault: Vault, dataset: str, annex: Annex) -> NDArray[np.int64]:
@@ -40,9 +41,13 @@ def amounts(vault: Vault, dataset: str, column: Column) -> NDArray[np.int64]:
 def _codes(values: pa.Array, annex: Annex) -> NDArray[np.int64]:
     other, unknown = len(annex.labels) - 2, len(annex.labels) - 1
     if annex.edges:
-        found = np.searchsorted(_edges(annex.edges, values.type), _numbers(values), side="right").astype(np.int64)
+        try:
+            edges, numbers = _edges(annex.edges, values.type), _numbers(values)
+        except (ValueError, NotImplementedError) as error:  # Arrow's own are of these kinds
+            raise BadData("The edges of {column} do not fit its values.", column=annex.column) from error
+        found = np.searchsorted(edges, numbers, side="right").astype(np.int64)
     else:
-        labels = pa.array(annex.labels[:-2], pa.string())
+        labels = pa.array(annex.labels, pa.string())  # whoever writes `other` or `unknown` means these cells
         found = pc.fill_null(pc.index_in(_texts(values), labels), other).to_numpy(zero_copy_only=False).astype(np.int64)
     return np.where(values.is_null().to_numpy(zero_copy_only=False), unknown, found)
 
@@ -67,15 +72,21 @@ def _edges(edges: Sequence[str], kind: pa.DataType) -> NDArray[np.float64]:
 def propose_cells(vault: Vault, dataset: str, column: str, *, most: int, least_people: int) -> Cells:
     """Cells for a column that nobody declared: frequent values, or edges at round numbers near its quintiles.
 
-    A value becomes a cell only if at least `least_people` of the owner's rows have it, so that no cell names a person.
+    A value becomes a cell only if at least `least_people` of the owner's rows have it, so that no cell names a person;
+    and if a label can be made of it: not `other` or `unknown`, nor what would do something to a terminal.
     """
     table = pa.Table.from_batches(list(vault.read(dataset, [TYPED + column])))
     values = table.column(0).combine_chunks() if table.num_rows else table.column(0)
     if pa.types.is_string(values.type) or pa.types.is_dictionary(values.type) or pa.types.is_boolean(values.type):
         counts = pc.value_counts(_texts(values).drop_null()).flatten()
-        frequent = sorted(zip(counts[1].to_pylist(), counts[0].to_pylist(), strict=True), reverse=True)
+        found = zip(counts[1].to_pylist(), counts[0].to_pylist(), strict=True)
+        frequent = sorted(((count, label) for count, label in found if _nameable(label)), reverse=True)
         return Cells(tuple(sorted(label for count, label in frequent[:most] if count >= least_people)))
     return _buckets(values.drop_null())
+
+
+def _nameable(label: str) -> bool:
+    return label.isprintable() and len(label) <= LONGEST_LABEL and label not in (OTHER, UNKNOWN)
 
 
 def _buckets(values: pa.Array) -> Cells:

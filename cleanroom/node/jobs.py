@@ -13,16 +13,20 @@ from typing import Any
 from cleanroom import importing
 from cleanroom.answer.run import run_room
 from cleanroom.answer.side import Side
+from cleanroom.answer.slots import cell_layout
 from cleanroom.enclave.query import Query
 from cleanroom.errors import Refused
 from cleanroom.home import Home
 from cleanroom.importing import Wish, import_source
-from cleanroom.matching.cells import propose_bounds, propose_cells
+from cleanroom.matching.cells import TYPED, propose_bounds, propose_cells
+from cleanroom.rooms.contract import Contract
 from cleanroom.rooms.keeping import free_name, keep
 from cleanroom.rooms.store import Room, Rooms, from_plain
+from cleanroom.rooms.terms import Dataset
 from cleanroom.vault.manifest import Manifest
 from connectors.errors import InputError
 from protocols.channel import Transport
+from protocols.errors import ProtocolError
 
 Step = Callable[[str, int, int], None]
 UNIT = "0.01"
@@ -106,13 +110,32 @@ def check_own(home: Home, room: Room) -> None:
         return
     dataset = contract.dataset_of(home.party)
     manifest = home.vault.manifest(dataset.name)
-    held = kinds_of(manifest)
+    held = {name: kind for name, kind in kinds_of(manifest).items() if f"{TYPED}{name}" in _stored(manifest)}
     if missing := next((column.name for column in dataset.columns if column.name not in held), None):
         raise Refused("The dataset {dataset} has no column {column}.", dataset=dataset.name, column=missing)
+    for column in dataset.columns:
+        if (held[column.name] == "amount") != (column.kind == "amount"):
+            kind = held[column.name]
+            raise Refused("{column} cannot be used like this: it is of the kind {kind}.", column=column.name, kind=kind)
+    _check_slots(contract, dataset)
     if manifest.rows > dataset.rows:
         raise Refused("The dataset {dataset} has more rows than the contract allows.", dataset=dataset.name)
     if (manifest.meta["identity"], manifest.meta["profile"]) != (dataset.identity, dataset.profile):
         raise Refused("The dataset {dataset} was imported under another identity profile.", dataset=dataset.name)
+
+
+def _check_slots(contract: Contract, dataset: Dataset) -> None:
+    """Raises Refused where the slots of this party's dataset cannot be laid out."""
+    slots = contract.slots_of(dataset.name)
+    try:
+        if slots is not None:
+            cell_layout(contract, dataset, slots)
+    except ProtocolError as error:
+        raise Refused(error.template, error.hint, **error.params) from error
+
+
+def _stored(manifest: Manifest) -> set[str]:
+    return {column.name for column in manifest.columns}
 
 
 def kinds_of(manifest: Manifest) -> dict[str, str]:

@@ -105,6 +105,16 @@ def resolve(asked: Overlap, name: str, looks: dict[str, Any]) -> Reference:
     raise UsageError("Neither side has a column {column}.", "There are: {known}.", column=name, known=known)
 
 
+def distinct(by: list[Reference], sums: list[Reference]) -> tuple[list[Reference], list[Reference]]:
+    """Each column once, however often and by whatever name it was asked for. Raises UsageError for one in both."""
+    if twice := next((reference for reference in by if reference in sums), None):
+        raise UsageError(
+            "The column {column} cannot group and be summed at once.", "Leave it out of --by or of --sum.",
+            column=twice.column,
+        )  # fmt: skip
+    return list(dict.fromkeys(by)), list(dict.fromkeys(sums))
+
+
 def columns_of(side: str, by: list[Reference], sums: list[Reference]) -> dict[str, list[str]]:
     """A side's own columns of the question."""
     return {

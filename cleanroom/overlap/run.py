@@ -20,6 +20,7 @@ from cleanroom.overlap.asked import (
     check,
     check_comparable,
     columns_of,
+    distinct,
     refuse_slow,
     resolve,
     sides_of,
@@ -29,6 +30,9 @@ from cleanroom.overlap.drafting import draft_contract
 from cleanroom.rooms.choose import choose
 from cleanroom.rooms.contract import SignedContract
 from cleanroom.rooms.store import Room, to_plain
+
+_ACCOUNT = ("rows", "present", "valid", "unique", "losses", "unparsed")
+"""What is told of a side's funnel."""
 
 
 class Clock:
@@ -99,8 +103,7 @@ def _run(asked: Overlap, parties: LocalParties, clock: Clock, homes: dict[str, P
     with clock.stage("look"):
         wanted = {side: [there[side] for name in names if side in (there := sides_of(asked, name))] for side in SIDES}
         looks = parties.call("look", {side: {"names": wanted[side], **asked.wish(side)} for side in SIDES if names})
-    by = [resolve(asked, name, looks) for name in asked.by]
-    sums = [resolve(asked, name, looks) for name in asked.sums]
+    by, sums = distinct(*([resolve(asked, name, looks) for name in names] for names in (asked.by, asked.sums)))
     with clock.stage("import"):
         imports = parties.call("import", {
             side: {"profile": asked.profile, **asked.wish(side), **columns_of(side, by, sums)} for side in SIDES
@@ -150,7 +153,7 @@ def report(asked: Overlap, protocol: str, choice: Any, room: Room, imports: dict
         for stage, seconds in answer["stages"].items():
             clock.stages[f"{party}: {stage}"] = seconds
     sides = {
-        name: {key: imports[side]["funnel"][key] for key in ("rows", "present", "valid", "unique", "losses")}
+        name: {key: imports[side]["funnel"][key] for key in _ACCOUNT}
         for name, side in (("left", "merchant"), ("right", "platform"))
     }
     return {

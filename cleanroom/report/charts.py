@@ -14,10 +14,11 @@ from importlib import resources
 from typing import Any
 
 from cleanroom.lang import t
+from cleanroom.report.webfont import FAMILY
 
 WIDTH = 720
 """Pixels of every picture, axes and labels included."""
-FONTS = "Cleanroom Sans SC, PingFang SC, Microsoft YaHei, Noto Sans CJK SC, sans-serif"
+FONTS = f"{FAMILY}, PingFang SC, Microsoft YaHei, Noto Sans CJK SC, sans-serif"
 BLUE, ORANGE, GREEN, VERMILION, PURPLE, SKY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9"
 PALETTE = (BLUE, ORANGE, GREEN, VERMILION, PURPLE, SKY)
 _GREY = "#8a8f98"
@@ -132,7 +133,7 @@ class Size:
 
 
 def bars(title: str, items: Sequence[Bar], *, unit: str = "", noise_off: bool = False, form: str = ",.0f") -> Picture:
-    """Horizontal bars, in the order given; `form` is a d3 number format."""
+    """Horizontal bars, in the order given; `unit` names what they measure, `form` is a format of Python's and d3's."""
     import altair as alt
 
     series = list(dict.fromkeys(item.series for item in items))
@@ -146,7 +147,7 @@ def bars(title: str, items: Sequence[Bar], *, unit: str = "", noise_off: bool = 
     across = alt.X(
         "value:Q",
         title=unit or None,
-        axis=alt.Axis(format=form, tickCount=6),
+        axis=alt.Axis(format=f"{form[:-1]}~{form[-1]}", tickCount=6),  # ~: no zeros after the point
         scale=alt.Scale(domainMax=highest * 1.12),  # room for the last bar's figure
     )
     drawn = base.mark_bar(cornerRadiusEnd=2).encode(x=across, color=colour)

@@ -1,13 +1,15 @@
 """A report as one HTML file that works anywhere: CSS and SVG inside, no script, nothing asked of any server.
 
 All text that comes in is escaped; the only markup taken as it is are the SVGs that `charts` drew. A page's policy
-(Content-Security-Policy) allows its own style sheet by hash and nothing else, so that a browser holds us to it.
+(Content-Security-Policy) allows its own style sheet by hash and the font inside it, and nothing else, so that a browser
+holds us to it. A page with Chinese brings the characters it shows, so that it needs no font of its reader's.
 """
 
 import base64
 import functools
 import hashlib
 import re
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
@@ -17,7 +19,11 @@ from typing import Literal
 
 from cleanroom.files import write_bytes
 from cleanroom.lang import current, t
+from cleanroom.report import webfont
 from cleanroom.report.charts import Picture
+
+_SHORT = 26
+"""Latin letters up to which a table's text stays on one line; Chinese characters count twice."""
 
 Value = str | int | float | None
 """What a table's field or a figure holds; None is a withheld figure."""
@@ -85,24 +91,29 @@ Block = Heading | Paragraph | Note | Figures | Table | Drawing
 def render(title: str, blocks: Sequence[Block], *, subtitle: str = "", footer: str = "") -> str:
     """The page as text, in the current language. Blocks before the first heading make a section without a name."""
     sections = _sections(blocks)
-    css = _css()
-    policy = (
-        f"default-src 'none'; style-src 'sha256-{base64.b64encode(hashlib.sha256(css.encode()).digest()).decode()}'"
-    )
     links = "\n".join(
         f'<a href="#s{number}">{escape(section[0].text)}</a>'
         for number, section in enumerate(sections)
         if isinstance(section[0], Heading)
     )
-    body = "\n".join(_section(number, section) for number, section in enumerate(sections))
+    sections_drawn = "\n".join(_section(number, section) for number, section in enumerate(sections))
+    body = (
+        f'<body>\n<header><h1>{escape(title)}</h1>\n<p class="subtitle">{escape(subtitle)}</p>\n<nav>{links}</nav>'
+        f"</header>\n<main>\n{sections_drawn}\n</main>\n<footer>{escape(footer)}</footer>\n</body>"
+    )
+    return f"{_head(title, webfont.face(title + body))}{body}\n</html>\n"
+
+
+def _head(title: str, font: str) -> str:
+    css = font + _css()
+    digest = base64.b64encode(hashlib.sha256(css.encode()).digest()).decode()
+    policy = f"default-src 'none'; style-src 'sha256-{digest}'" + ("; font-src data:" if font else "")
     return (
         f'<!doctype html>\n<html lang="{"zh-CN" if current() == "zh" else "en"}">\n<head>\n<meta charset="utf-8">\n'
         f'<meta http-equiv="Content-Security-Policy" content="{escape(policy)}">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         '<meta name="referrer" content="no-referrer">\n'
-        f"<title>{escape(title)}</title>\n<style>{css}</style>\n</head>\n<body>\n"
-        f'<header><h1>{escape(title)}</h1>\n<p class="subtitle">{escape(subtitle)}</p>\n<nav>{links}</nav></header>\n'
-        f"<main>\n{body}\n</main>\n<footer>{escape(footer)}</footer>\n</body>\n</html>\n"
+        f"<title>{escape(title)}</title>\n<style>{css}</style>\n</head>\n"
     )
 
 
@@ -152,33 +163,33 @@ def _figure(item: Figure) -> str:
 
 
 def _table(table: Table) -> str:
-    numeric = [_is_numeric([row[place] for row in table.rows]) for place in range(len(table.columns))]
+    classes = [_class([row[place] for row in table.rows]) for place in range(len(table.columns))]
     head = "".join(
-        f'<th scope="col"{_class(number)}>{escape(name)}</th>'
-        for name, number in zip(table.columns, numeric, strict=True)
+        f'<th scope="col" class="{kind}">{escape(name)}</th>' for name, kind in zip(table.columns, classes, strict=True)
     )
     rows = "\n".join(
-        "<tr>" + "".join(_field(value, number) for value, number in zip(row, numeric, strict=True)) + "</tr>"
+        "<tr>" + "".join(_field(value, kind) for value, kind in zip(row, classes, strict=True)) + "</tr>"
         for row in table.rows
     )
     caption = f"<caption>{escape(table.caption)}</caption>" if table.caption else ""
     return f'<div class="scroll"><table>{caption}<thead><tr>{head}</tr></thead>\n<tbody>{rows}</tbody></table></div>'
 
 
-def _is_numeric(values: Sequence[Value]) -> bool:
-    """Whether a column holds figures: numbers, withheld ones, or texts like '12.3%' and '1,000 – 1,999'."""
-    return bool(values) and all(
-        not isinstance(value, str) or re.fullmatch(r"[-+−–≤≥<>¥$ \d.,:%/]*", value) for value in values
-    )
+def _class(values: Sequence[Value]) -> str:
+    """What a column holds: figures (numbers, withheld ones, texts like '12.3%' and '1,000 – 1,999'), short texts, which
+    are not broken, or running text."""
+    texts = [value for value in values if isinstance(value, str)]
+    if values and all(re.fullmatch(r"[-+−–≤≥<>¥$ \d.,:%/]*", text) for text in texts):
+        return "number"
+    return "short" if all(_width(text) <= _SHORT for text in texts) else "long"
 
 
-def _class(numeric: bool) -> str:
-    return ' class="number"' if numeric else ""
+def _width(text: str) -> int:
+    return sum(2 if unicodedata.east_asian_width(sign) in "WF" else 1 for sign in text)
 
 
-def _field(value: Value, numeric: bool) -> str:
-    kind = ' class="withheld"' if value is None else _class(numeric)
-    return f"<td{kind}>{_shown(value)}</td>"
+def _field(value: Value, kind: str) -> str:
+    return f'<td class="{"withheld" if value is None else kind}">{_shown(value)}</td>'
 
 
 def _shown(value: Value) -> str:

@@ -3,6 +3,8 @@
 import dataclasses
 import datetime as dt
 import hashlib
+import itertools
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -10,12 +12,13 @@ from typing import Any
 
 from cleanroom import canonical
 from cleanroom.errors import BadData, Refused
-from cleanroom.keys import PartyKeys, verify
-from cleanroom.rooms.terms import Annex, Column, Dataset, Match, Party, ReleaseRules, Slots, _distinct, _named
+from cleanroom.keys import PartyKeys, PublicKeys, verify
+from cleanroom.rooms.terms import Annex, Column, Dataset, Match, Party, ReleaseRules, Slots, _distinct, _named, _typed
 
 FORMAT = "cleanroom-contract/1"
 LABEL = "cleanroom/contract/1"
 ANNEX_LABEL = "cleanroom/annex/1"
+MOST_SLOT_CELLS = 4096
 
 
 @dataclass(frozen=True)
@@ -35,6 +38,7 @@ class Contract:
     format: str = field(default=FORMAT)
 
     def __post_init__(self) -> None:
+        _typed(self)
         if self.format != FORMAT:
             raise BadData("This contract has a format that this version does not know.")
         _named(self.room)
@@ -77,6 +81,13 @@ class Contract:
             for name in slots.by:
                 if dataset.column(name).kind == "amount":
                     raise Refused("Cells are made of categories and buckets, not of {column}.", column=name)
+            if math.prod(dataset.column(name).cells for name in slots.by) > MOST_SLOT_CELLS:
+                raise Refused(
+                    "The slots of {dataset} would have more than {most} cells.",
+                    "Name fewer columns.",
+                    dataset=slots.dataset,
+                    most=MOST_SLOT_CELLS,
+                )
             for name in slots.sums:
                 if dataset.column(name).kind != "amount":
                     raise Refused("Only an amount can be summed, not {column}.", column=name)
@@ -107,6 +118,22 @@ class Contract:
                 return dataset
         raise BadData("The party {name} brings no dataset.", name=owner)
 
+    def check_usable(self) -> None:
+        """Raises Refused or BadData for what may be written down, but not signed or run by this version.
+
+        1. Nobody signs who takes no part, since all that signed sign receipts. 2. Both owners see each release. 3. Keys
+        are of use, and each party has its own.
+        """
+        if {party.name for party in self.parties} != {*self.owners, self.match.host}:
+            raise Refused("A party of the contract takes no part in the match.", "Leave it out.")
+        if set(self.release.recipients) != set(self.owners):
+            raise Refused("In this version both owners see each release.", "Name both as recipients.")
+        for party in self.parties:
+            PublicKeys(bytes.fromhex(party.signing), bytes.fromhex(party.exchange))
+        keys = [key for party in self.parties for key in (party.signing, party.exchange)]
+        if len(set(keys)) != len(keys):
+            raise Refused("Two parties of the contract have the same key.", "Each party has keys of its own.")
+
     def slots_of(self, dataset: str) -> Slots | None:
         """The slot layout of a dataset, if it has one."""
         return next((slots for slots in self.slots if slots.dataset == dataset), None)
@@ -135,6 +162,7 @@ class SignedContract:
             raise Refused(
                 "The contract names other keys for {party}.", "Ask for a contract with your keys.", party=party
             )
+        self.contract.check_usable()
         signature = keys.sign(LABEL, bytes.fromhex(self.contract.digest())).hex()
         return SignedContract(self.contract, {**self.signatures, party: signature})
 
@@ -142,6 +170,7 @@ class SignedContract:
         """The contract, if it may be used now; else Refused or BadData says why.
 
         1. Every party has signed. 2. Every signature verifies. 3. It is not expired. 4. The annex is the one signed.
+        What this version cannot keep is refused too.
         """
         contract = self.contract
         for party in contract.parties:
@@ -152,6 +181,7 @@ class SignedContract:
         if not _moment(contract.created) <= now < _moment(contract.expires):
             raise Refused("The contract is not in force: it runs from {start} to {end}.", "Agree on a new one.",
                           start=contract.created, end=contract.expires)  # fmt: skip
+        contract.check_usable()
         if annexes is not None:
             check_annexes(contract, annexes)
         return contract
@@ -175,11 +205,37 @@ def check_annexes(contract: Contract, annexes: Sequence[Annex]) -> None:
         for column in dataset.columns
         if column.kind != "amount"
     }
-    if held.keys() != wanted.keys() or any(
-        annex_digest(held[key]) != column.annex or len(held[key].labels) != column.cells
-        for key, column in wanted.items()
+    if (
+        len(annexes) != len(held)
+        or held.keys() != wanted.keys()
+        or any(
+            annex_digest(held[key]) != column.annex or len(held[key].labels) != column.cells
+            for key, column in wanted.items()
+        )
     ):
         raise BadData("The labels beside the contract are not those that were signed.")
+    if not all(map(_sound, annexes)):
+        raise BadData("The labels, edges or salts beside the contract cannot be used.")
+
+
+def _sound(annex: Annex) -> bool:
+    """Whether labels are distinct, edges ascend and make as many cells, and the salt hides them."""
+    edges = [_edge(edge) for edge in annex.edges]
+    made = not edges or len(annex.labels) == len(edges) + 3
+    ascending = all(low < high for low, high in itertools.pairwise(edges)) and all(map(math.isfinite, edges))
+    hidden = re.fullmatch("[0-9a-f]{32,128}", annex.salt) is not None
+    return made and ascending and hidden and len(set(annex.labels)) == len(annex.labels)
+
+
+def _edge(text: str) -> float:
+    """A number, or the number of a day; NaN for anything else."""
+    try:
+        return float(text)
+    except ValueError:
+        try:
+            return dt.date.fromisoformat(text).toordinal()
+        except ValueError:
+            return math.nan
 
 
 def from_canonical(value: Any) -> Contract:
@@ -196,7 +252,10 @@ def from_canonical(value: Any) -> Contract:
         terms["slots"] = tuple(
             Slots(**{**slots, "by": tuple(slots["by"]), "sums": tuple(slots["sums"])}) for slots in terms["slots"]
         )
-        return Contract(**{**terms, "purposes": tuple(terms["purposes"]), "notes": tuple(terms["notes"])})
+        contract = Contract(**{**terms, "purposes": tuple(terms["purposes"]), "notes": tuple(terms["notes"])})
+        if canonical.encode(contract.canonical()) != canonical.encode(value):
+            raise ValueError
+        return contract
     except (TypeError, KeyError, ValueError, AttributeError) as error:
         raise BadData("The contract is not in the form that this version knows.") from error
 

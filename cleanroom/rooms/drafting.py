@@ -27,6 +27,8 @@ def new(path: Path, name: str, role: str, dataset: str, partners: Sequence[Path]
     chosen: Any = choice.protocol if protocol == "auto" else protocol
     contract, annexes = _drafted(name, owners, operator, _receiver(receiver, owners), chosen, k, purpose)
     file = out or Path(f"{name}.toml")
+    if file.exists():  # somebody may have edited it
+        raise UsageError("There is a file {name} already.", "Name another with --out.", name=file.name)
     draft.write(file, contract, annexes)
     return {
         "room": name,

@@ -64,7 +64,7 @@ class Rooms:
             raise UsageError("There is no room {name} here.", "cleanroom room list names them.", name=Path(name).name)
         try:
             return from_plain(json.loads(path.read_bytes()))
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise BadData("The file of the room {name} is damaged.", name=name) from error
 
 
@@ -76,7 +76,7 @@ def to_plain(room: Room, *, for_operator: bool = False) -> dict[str, Any]:
 
 def from_plain(value: Any) -> Room:
     """The room of `to_plain`. Raises BadData for an unknown format or labels that were not signed."""
-    if not isinstance(value, dict) or value.get("format") != FORMAT:
+    if not isinstance(value, dict) or value.get("format") != FORMAT or value.keys() != {"format", "signed", "annexes"}:
         raise BadData("This room has a format that this version does not know.")
     signed = signed_from_canonical(value["signed"])
     annexes = None if value["annexes"] is None else annexes_from(value["annexes"])
@@ -89,7 +89,7 @@ def annexes_from(values: Sequence[Any]) -> tuple[Annex, ...]:
     """Annexes of their stored form. Raises BadData."""
     try:
         return tuple(Annex(**{**a, "labels": tuple(a["labels"]), "edges": tuple(a["edges"])}) for a in values)
-    except (TypeError, KeyError) as error:
+    except (TypeError, KeyError, AttributeError) as error:
         raise BadData("The labels of the room are not in the form that this version knows.") from error
 
 

@@ -7,8 +7,8 @@ digest.
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass, field
-from typing import Literal
+from dataclasses import dataclass, field, fields
+from typing import Any, Literal
 
 from cleanroom.errors import BadData, Refused
 
@@ -23,6 +23,8 @@ KINDS = ("category", "bucket", "amount")
 MOST_CELLS = 256
 LEAST_K = 50
 DEFAULT_KEY_BITS = 3072
+KEY_BITS = (2048, 3072, 4096)
+LEAST_MASK_BITS = 40
 _NAME = re.compile(r"[^\W\d_][\w-]{0,63}")
 _HEX = re.compile(r"(?:[0-9a-f]{2})*")
 
@@ -37,6 +39,7 @@ class Party:
     exchange: str
 
     def __post_init__(self) -> None:
+        _typed(self)
         _named(self.name)
         _one_of("role", self.role, ROLES)
         for key in (self.signing, self.exchange):
@@ -62,6 +65,7 @@ class Column:
     members: bool = False
 
     def __post_init__(self) -> None:
+        _typed(self)
         if not self.name or len(self.name) > 64:
             raise BadData("A column name of the contract is empty or longer than 64 characters.")
         _one_of("kind", self.kind, KINDS)
@@ -85,6 +89,7 @@ class Dataset:
     consent: str = ""
 
     def __post_init__(self) -> None:
+        _typed(self)
         _named(self.name)
         if not 0 < self.rows <= 2**40:
             raise BadData("The row bound of the dataset {name} must be positive.", name=self.name)
@@ -105,8 +110,18 @@ class Slots:
     dataset: str
     by: tuple[str, ...] = ()
     sums: tuple[str, ...] = ()
-    mask_bits: int = 40
+    mask_bits: int = LEAST_MASK_BITS
     key_bits: int = DEFAULT_KEY_BITS
+
+    def __post_init__(self) -> None:
+        _typed(self)
+        _distinct("column", (*self.by, *self.sums))
+        if self.key_bits not in KEY_BITS or self.mask_bits < LEAST_MASK_BITS:
+            raise BadData(
+                "Slots need keys of {sizes} bits and masks of at least {least} bits.",
+                sizes=", ".join(map(str, KEY_BITS)),
+                least=LEAST_MASK_BITS,
+            )
 
 
 @dataclass(frozen=True)
@@ -121,6 +136,7 @@ class Match:
     output: Output = "members"
 
     def __post_init__(self) -> None:
+        _typed(self)
         _one_of("protocol", self.protocol, PROTOCOLS)
         _one_of("output", self.output, ("members", "size"))
         if self.protocol == "join-sum" and self.output != "size":
@@ -136,6 +152,7 @@ class ReleaseRules:
     noise: Literal["off"] = "off"
 
     def __post_init__(self) -> None:
+        _typed(self)
         if self.k < LEAST_K:
             raise Refused(
                 "k = {k} is below {least}, the least any room may have.",
@@ -155,6 +172,23 @@ class Annex:
     salt: str
     labels: tuple[str, ...]
     edges: tuple[str, ...] = field(default=())
+
+    def __post_init__(self) -> None:
+        _typed(self)
+
+
+def _typed(term: Any) -> None:
+    """Raises BadData where a text, number or list of texts is of another type: JSON and TOML hold what they like."""
+    for each in fields(term):
+        value = getattr(term, each.name)
+        if each.type in (str, int, bool):
+            fits = type(value) is each.type
+        elif each.type == tuple[str, ...]:
+            fits = type(value) is tuple and all(type(item) is str for item in value)
+        else:
+            continue  # another term, or one of some words
+        if not fits:
+            raise BadData("The entry {entry} of the contract is of another type.", entry=each.name)
 
 
 def _named(name: str) -> None:

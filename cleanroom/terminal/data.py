@@ -52,6 +52,8 @@ def list_shown(console: Console, result: dict[str, Any]) -> None:
 def forgotten_shown(console: Console, result: dict[str, Any]) -> None:
     """How many were named, and how many rows went."""
     show.line(console, t("{count} persons are forgotten, now and at every later import.", count=result["persons"]))
+    if result["form"] != "raw":
+        show.line(console, t("The list is hashed: data written in another way can still hold them. Name them raw."))
     rows = list(result["datasets"].items())
     if rows:
         show.table(console, t("Rows removed"), (t("dataset"), t("rows")), rows)

@@ -158,7 +158,7 @@ class DelimitedSource:
             row = int(rows[-1])
         return InputError(
             "Row {row} of {file} is not in the encoding of the rest, {encoding}.",
-            "Save the whole file as UTF-8, or name its encoding with --encoding.",
+            "Save the whole file as UTF-8.",
             row=max([row, *ragged[-1:]]),
             file=self.label,
             encoding=self._file.encoding,
@@ -174,7 +174,7 @@ class DelimitedSource:
 
     def _found(self) -> Note:
         return (
-            "Read as {encoding}, columns parted by {delimiter}, header in row {row}.",
+            'Read as {encoding}, columns parted by "{delimiter}", header in row {row}.',
             {
                 "encoding": self._file.encoding,
                 "delimiter": self._dialect.delimiter.replace("\t", "Tab"),

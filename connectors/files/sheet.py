@@ -143,7 +143,7 @@ def _pick(file: str, workbook: calamine.CalamineWorkbook, wanted: str | None) ->
         raise InputError(*_TOO_LARGE, file=file)
     notes: list[Note] = []
     if len(names) > 1 and wanted is None:
-        largest = "Sheet {sheet} is read, the largest of {count}; --sheet names another."
+        largest = "Sheet {sheet} is read, the largest of {count}. To read another, save it as a file of its own."
         notes.append((largest, {"sheet": best.name, "count": len(names)}))
     return Sheet(best, notes)
 

@@ -151,7 +151,7 @@ def _guess(name: str, head: bytes, stream: BinaryIO) -> str:
         return best  # a later fault is met in reading, where its row is known
     raise InputError(
         "The encoding of {file} is neither UTF-8 nor GB18030.",
-        "Name it with --encoding, or save the file as UTF-8.",
+        "Save the file as UTF-8.",
         file=name,
     )
 

@@ -5,7 +5,7 @@ owner; nothing here names a value in an error.
 """
 
 from connectors.identity.names import Loss, Repair
-from connectors.identity.profiles import DEFAULT_PROFILE, Normalised, Profile, profile
+from connectors.identity.profiles import DEFAULT_PROFILE, Normalised, Profile, every_digest, profile
 from connectors.identity.shapes import shapes
 
-__all__ = ["DEFAULT_PROFILE", "Loss", "Normalised", "Profile", "Repair", "profile", "shapes"]
+__all__ = ["DEFAULT_PROFILE", "Loss", "Normalised", "Profile", "Repair", "every_digest", "profile", "shapes"]

@@ -145,6 +145,16 @@ def profile(name: str, kind: str | None = None) -> Profile:
     return replace(found, kind=kind)
 
 
+def every_digest(values: pa.Array, kind: IdentityKind) -> tuple[Bytes, Bytes]:
+    """Raw identities as any profile that knows `kind` may bring them: SHA-256 uint8[n, 32] and MD5 uint8[n, 16].
+
+    A person has another digest under each, so who is to be forgotten must be known under all; their order says nothing.
+    """
+    written = [replace(one, kind=kind).canonical(values) for one in _profiles().values() if kind in one.kinds]
+    texts = pa.concat_arrays([one.texts.filter(flags(one.lost < 0)) for one in written]).unique()
+    return digests.sha256(texts), digests.md5(texts)
+
+
 def _digest(texts: pa.StringArray, valid: Flags) -> Bytes:
     if valid.all():
         return digests.sha256(texts)

@@ -52,6 +52,12 @@ def test_a_withheld_bar_is_named_and_not_drawn_as_zero() -> None:
     assert texts.count("0") >= 1
 
 
+def test_money_keeps_its_cents_and_its_axis_does_not() -> None:
+    texts = _texts(charts.bars("spend", [Bar("a", 732.5)], unit="¥ a person", form=",.2f"))
+    assert {"732.50", "¥ a person", "700"} <= set(texts)
+    assert "700.00" not in texts
+
+
 def test_a_withheld_cell_is_named() -> None:
     texts = _texts(charts.heat("table", [Cell("gold", "city", 40.0), Cell("gold", "town", None)]))
     assert "withheld" in texts

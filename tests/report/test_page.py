@@ -2,18 +2,21 @@
 
 import base64
 import hashlib
+import io
 import re
 from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+from fontTools.pens.boundsPen import BoundsPen
+from fontTools.ttLib import TTFont
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cleanroom import lang
 from cleanroom.errors import UsageError
-from cleanroom.report import charts, page
+from cleanroom.report import charts, page, webfont
 from cleanroom.report.page import Block, Drawing, Figure, Figures, Heading, Note, Paragraph, Table
 
 VOID = {"meta"}
@@ -69,7 +72,7 @@ def _blocks(text: str) -> list[Block]:
     ]
 
 
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None)
 @given(
     st.text(max_size=30).map(lambda text: "<script>alert(1)</script>'\"&" + text.replace("\r", "").replace("\0", ""))
 )
@@ -124,7 +127,55 @@ def test_numbers_are_grouped_and_set_to_the_right_and_texts_are_not() -> None:
     html = page.render("t", [Table(["name", "n"], [["a", 1234567], ["b", "12.5%"]])])
     assert '<td class="number">1,234,567</td>' in html
     assert '<td class="number">12.5%</td>' in html
-    assert "<td>a</td>" in html
+    assert '<td class="short">a</td>' in html
+
+
+def test_short_texts_keep_to_one_line_and_only_running_text_is_broken() -> None:
+    digest = "ab" * 32
+    html = page.render("t", [Table(["room", "会员等级", "n", "d"], [["audience", "三线及以下", None, digest]])])
+    assert '<td class="short">audience</td><td class="short">三线及以下</td>' in html
+    assert f'<td class="long">{digest}</td>' in html
+    assert '<td class="long">会员会员会员会员会员会员会员会员</td>' in page.render("t", [Table(["a"], [["会员" * 8]])])
+
+
+def _font(html: str) -> TTFont:
+    content = re.search(r"url\(data:font/woff;base64,([^)]*)\)", html)
+    assert content is not None
+    return TTFont(io.BytesIO(base64.b64decode(content[1])))
+
+
+def test_a_page_with_chinese_brings_its_own_characters_and_no_others() -> None:
+    picture = charts.bars("钻石会员", [charts.Bar("银", 1.0)])
+    html = page.render(
+        "题", [Heading("甲"), Drawing(picture), Table(["列"], [["值"]], "表")], subtitle="副", footer="脚"
+    )
+    signs = set(_font(html).getBestCmap())
+    assert {ord(sign) for sign in "题甲钻石会员银列值表副脚 0.1"} <= signs
+    assert ord("金") not in signs
+    assert "; font-src data:" in html
+    assert len(html) < 40_000
+    style = re.search(r"<style>(.*?)</style>", html, re.S)
+    assert style is not None
+    assert base64.b64encode(hashlib.sha256(style[1].encode()).digest()).decode() in html, "the policy allows the style"
+    families = re.findall(r'font-family="([^"]*)"', picture.svg)
+    assert families
+    assert all(family.startswith(webfont.FAMILY) for family in families)
+    assert f'font-family: "{webfont.FAMILY}"' in html
+
+
+def test_every_character_of_the_font_that_is_shown_has_a_shape() -> None:
+    font = _font(page.render("会", [Paragraph("员 A")]))
+    glyphs, shapes = font.getBestCmap(), font.getGlyphSet()
+    for sign in "会员A":
+        pen = BoundsPen(shapes)
+        shapes[glyphs[ord(sign)]].draw(pen)
+        assert pen.bounds is not None
+
+
+def test_a_page_without_chinese_carries_no_font() -> None:
+    html = page.render("t", [Paragraph("1–2 × ¥3, é, ↑")])
+    assert "font-face" not in html
+    assert "font-src" not in html
 
 
 def test_a_page_is_written_whole_for_its_owner_or_not_at_all(tmp_path: Path) -> None:
