@@ -26,7 +26,7 @@ def tell(folder: Path, as_of: str | None, *, replace: bool = False, progress: Pr
     """Everything, into the new home `folder`. Raises UsageError where there is something already."""
     folder = folder.absolute()
     if folder.is_dir() and any(folder.iterdir()):
-        if not replace:
+        if not (replace and (folder / MARK).is_file()):
             raise UsageError("{name} exists already.", "Name another folder, or give --replace.", name=folder.name)
         shutil.rmtree(folder)
     make_homes(home_paths(folder, operator=True))

@@ -43,7 +43,7 @@ def _codes(values: pa.Array, annex: Annex) -> NDArray[np.int64]:
     if annex.edges:
         try:
             edges, numbers = _edges(annex.edges, values.type), _numbers(values)
-        except (ValueError, NotImplementedError) as error:  # Arrow's own are of these kinds
+        except (NotImplementedError, TypeError, ValueError) as error:  # Arrow's own are of these kinds
             raise BadData("The edges of {column} do not fit its values.", column=annex.column) from error
         found = np.searchsorted(edges, numbers, side="right").astype(np.int64)
     else:

@@ -4,6 +4,7 @@ Help texts stand in English in the code; they are translated when the command ru
 """
 
 import re
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
@@ -19,6 +20,9 @@ from cleanroom.errors import KNOWN, our_mistake
 from cleanroom.lang import t
 from cleanroom.terminal import show
 
+STOPPED = 130
+"""The exit code after Ctrl-C, as shells have it."""
+TERMINATED = 143
 _make_rich_text = rich_utils._make_rich_text
 _TITLES: dict[str, str] = {
     "ARGUMENTS_PANEL_TITLE": "Arguments",
@@ -85,20 +89,22 @@ class Application(Group):
         for name, helper in helpers.items():
             setattr(rich_utils, name, helper)
         as_json = "--json" in words
+        signal.signal(signal.SIGTERM, _terminated)
         try:
-            super().main(words, prog_name or "cleanroom", standalone_mode=False, **extra)
+            code = super().main(words, prog_name or "cleanroom", standalone_mode=False, **extra)
         except Exit as leave:
-            sys.exit(leave.exit_code)
+            code = leave.exit_code
         except (Abort, KeyboardInterrupt):
-            show.failure(t("Stopped."), "", 130, as_json=as_json)
-            sys.exit(130)
+            code = STOPPED
         except TyperException as error:
             self._usage(error, as_json)
         except Exception as error:  # noqa: BLE001 - the last stop: everything becomes a text and an exit code
             known = error if isinstance(error, KNOWN) else our_mistake(error)
             show.failure(*lang.explain(known), known.exit_code, as_json=as_json)
             sys.exit(known.exit_code)
-        sys.exit(0)
+        if code == STOPPED:  # Typer takes Ctrl-C and returns this code
+            show.failure(t("Stopped."), "", STOPPED, as_json=as_json)
+        sys.exit(code or 0)
 
     def _usage(self, error: TyperException, as_json: bool) -> NoReturn:
         context = getattr(error, "ctx", None)
@@ -121,6 +127,11 @@ def command(
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Register a command; `example` stands under its help."""
     return app.command(name, cls=Command, help=text, epilog=f"[dim]{example}[/dim]")
+
+
+def _terminated(*_: object) -> NoReturn:
+    """Leave as after an error, so that temporary folders and processes go too."""
+    sys.exit(TERMINATED)
 
 
 def _language_of(words: list[str]) -> tuple[str | None, list[str]]:

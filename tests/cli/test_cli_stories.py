@@ -1,10 +1,17 @@
 """Stories of users: what went wrong for them once, through the command."""
 
 import hashlib
+import io
+import os
+import signal
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
+from cleanroom import datasets
+from cleanroom.terminal.overlap import shown
 from tests.cli.support import Run, phone
 
 HEADER = "手机号,会员等级,累计消费\n"
@@ -47,29 +54,23 @@ def test_a_column_of_words_is_not_summed(run: Run, files: Path) -> None:
     assert "会员等级" in done.json["error"]["what"] and "金卡" not in done.out + done.err
 
 
-def test_what_could_not_be_read_of_a_summed_column_is_told(run: Run, tmp_path: Path) -> None:
-    rows = [f"{phone(n)},金卡,{'?' if n < 3 else '2.00'}" for n in range(60)]
+def test_a_column_asked_for_twice_counts_once_and_what_is_unreadable_in_it_is_told(run: Run, tmp_path: Path) -> None:
+    rows = [f"{phone(n)},金卡,{'?' if n < 3 else n // 60 * 100}" for n in range(180)]
     merchant = _csv(tmp_path, "m.csv", rows)
-    platform = _csv(tmp_path, "p.csv", [phone(n) for n in range(60)], "mobile\n")
-    done = run("overlap", merchant, platform, "--by", "spend", "--k", "50", "--json")
+    platform = _csv(tmp_path, "p.csv", [phone(n) for n in range(180)], "mobile\n")
+    words = ("overlap", merchant, platform, "--k", "50", "--json", "--on", "手机号")  # the platform has no such header
+    done = run(*words, "--by", "spend", "--by", "累计消费")
     assert done.code == 0, done.err
+    assert {name for segment in done.json["segments"] for name in segment} == {"spend", "people"}
     assert done.json["left"]["unparsed"] == {"spend": 3}
-    shown = run("overlap", merchant, platform, "--by", "spend", "--k", "50")
-    assert "unreadable values of spend" in shown.out
+    screen = Console(file=io.StringIO(), width=100)
+    shown(screen, done.json)
+    assert "unreadable values of spend" in screen.file.getvalue()  # type: ignore[attr-defined]
 
 
-def test_a_column_named_twice_counts_once_and_not_for_both_uses(run: Run, files: Path) -> None:
-    words = ("overlap", files / "crm.csv", files / "users.csv", "--k", "60", "--json")
-    done = run(*words, "--by", "level", "--by", "会员等级")
-    assert done.code == 0, done.err
-    assert list(done.json["segments"][0]) == ["level", "people"]
-    done = run(*words, "--by", "spend", "--sum", "spend")
+def test_a_column_cannot_group_and_be_summed(run: Run, files: Path) -> None:
+    done = run("overlap", files / "crm.csv", files / "users.csv", "--by", "spend", "--sum", "累计消费", "--json")
     assert done.code == 2 and "spend" in done.json["error"]["what"]
-
-
-def test_the_header_of_one_side_names_the_identity_of_both(run: Run, files: Path) -> None:
-    done = run("overlap", files / "crm.csv", files / "users.csv", "--on", "手机号", "--k", "60", "--json")
-    assert done.code == 0, done.err
 
 
 @pytest.mark.parametrize(
@@ -82,7 +83,9 @@ def test_the_header_of_one_side_names_the_identity_of_both(run: Run, files: Path
         (lambda people: [hashlib.md5(f"+86{person}".encode()).hexdigest() for person in people], "e164/1"),
     ],
 )
-def test_the_forgotten_stay_away_however_they_are_written(run: Run, tmp_path: Path, rows, profile: str) -> None:  # type: ignore[no-untyped-def]
+def test_the_forgotten_stay_away_however_they_are_written(
+    run: Run, tmp_path: Path, rows: Callable[[list[str]], list[str]], profile: str
+) -> None:
     people = [phone(n) for n in range(9)]
     first = _csv(tmp_path, "first.csv", _members(*people))
     again = _csv(tmp_path, "again.csv", _members(*rows(people)))
@@ -127,3 +130,24 @@ def test_a_draft_is_not_written_over(run: Run, tmp_path: Path) -> None:
              "--receiver", "platform", "--home", "a", "--json")  # fmt: skip
     assert run(*words).code == 0
     assert run(*words).code == 2
+
+
+def _ctrl_c(_: Path) -> None:
+    raise KeyboardInterrupt
+
+
+def _terminate(_: Path) -> None:
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+@pytest.mark.parametrize(("stop", "code", "lines"), [(_ctrl_c, 130, 1), (_terminate, 143, 0)])
+def test_who_is_stopped_says_so_by_the_exit_code(
+    run: Run, monkeypatch: pytest.MonkeyPatch, stop: Callable[[Path], None], code: int, lines: int
+) -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    monkeypatch.setattr(datasets, "listed", stop)
+    try:
+        done = run("data", "list", "--json")
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert (done.code, done.out.count("\n")) == (code, lines)
