@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from cleanroom.files import replacing
+from cleanroom.lang import t
 from cleanroom.node.local import LocalParties, Progress
 from cleanroom.overlap.asked import (
     MOST_CELLS,
@@ -31,7 +32,8 @@ from cleanroom.rooms.choose import choose
 from cleanroom.rooms.contract import SignedContract
 from cleanroom.rooms.store import Room, to_plain
 
-_ACCOUNT = ("rows", "present", "valid", "unique", "losses", "unparsed")
+_ACCOUNT = ("rows", "present", "valid", "unique", "losses")
+_NAMES = {"left": "merchant", "right": "platform"}
 """What is told of a side's funnel."""
 
 
@@ -152,22 +154,23 @@ def report(asked: Overlap, protocol: str, choice: Any, room: Room, imports: dict
     for party, answer in answers.items():
         for stage, seconds in answer["stages"].items():
             clock.stages[f"{party}: {stage}"] = seconds
-    sides = {
-        name: {key: imports[side]["funnel"][key] for key in _ACCOUNT}
-        for name, side in (("left", "merchant"), ("right", "platform"))
-    }
+    sides = {name: {key: imports[side]["funnel"][key] for key in _ACCOUNT} for name, side in _NAMES.items()}
     return {
         "room": asked.room,
         "protocol": protocol,
         "why": {"template": choice.why, **choice.params} if asked.protocol == "auto" else None,
         **sides,
+        "unparsed": {name: imports[side]["funnel"]["unparsed"] for name, side in _NAMES.items()},
         "overlap": {"value": receiver["size"], **receiver["range"]},
         "segments": receiver["segments"],
         "k": asked.k,
         "noise": "off",
         "members": receiver["members"],
         "wire_bytes": sum(answer["sent"] for answer in answers.values()),
-        "learned": {party: answer["learned"] for party, answer in answers.items()},
+        "learned": {
+            party: [{"text": t(each["template"], **each["params"]), **each} for each in answer["learned"]]
+            for party, answer in answers.items()
+        },
         "contract": room.contract.digest(),
         "receipt": receiver["receipt"],
         "peak_memory": {"enclave": answers[room.contract.match.host]["enclave_memory"]},

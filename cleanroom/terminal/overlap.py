@@ -82,8 +82,9 @@ def _rows(console: Console, result: dict[str, Any]) -> None:
         (t("lost: {reason}", reason=reason(name)), left["losses"].get(name, 0), right["losses"].get(name, 0))
         for name in losses
     ]
-    for name in dict.fromkeys((*left["unparsed"], *right["unparsed"])):
-        counts = [side["unparsed"].get(name, 0) for side in (left, right)]
+    unparsed = [result["unparsed"][side] for side in _SIDES]
+    for name in dict.fromkeys((*unparsed[0], *unparsed[1])):
+        counts = [side.get(name, 0) for side in unparsed]
         if any(counts):
             rows.append((t("unreadable values of {column}", column=name), *counts))
     show.table(console, t("Rows"), ("", t("merchant"), t("platform")), rows)

@@ -62,7 +62,7 @@ def test_a_column_asked_for_twice_counts_once_and_what_is_unreadable_in_it_is_to
     done = run(*words, "--by", "spend", "--by", "累计消费")
     assert done.code == 0, done.err
     assert {name for segment in done.json["segments"] for name in segment} == {"spend", "people"}
-    assert done.json["left"]["unparsed"] == {"spend": 3}
+    assert done.json["unparsed"] == {"left": {"spend": 3}, "right": {}}
     screen = Console(file=io.StringIO(), width=100)
     shown(screen, done.json)
     assert "unreadable values of spend" in screen.file.getvalue()  # type: ignore[attr-defined]

@@ -32,6 +32,7 @@ def drafted(world: dict[str, Home], folder: Path, *, operator: bool = False, **c
     if operator:
         partners.append(written(folder / "operator.json", desk.card(folder / "operator", "operator", None)))
     asked = {"receiver": "platform", "protocol": "auto", "k": 100, "purpose": "overlap", **changes}
+    (folder / "spring.toml").unlink(missing_ok=True)
     new(world["merchant"].path, "spring", "merchant", "crm", partners, out=folder / "spring.toml", **asked)
     return folder / "spring.toml"
 
