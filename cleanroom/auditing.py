@@ -71,7 +71,7 @@ def _in_force_then(room: Room, time: str) -> Contract:
     """The contract, if all had signed it and it ran at the time of the receipt."""
     try:
         moment = dt.datetime.fromisoformat(time)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise BadData("The receipt is damaged or incomplete.") from error
     if moment.tzinfo is None:
         raise BadData("The receipt is damaged or incomplete.")
@@ -88,7 +88,7 @@ def _room_of(home: Home | None, digest: str) -> Room:
 def _room_file(path: Path) -> Room:
     try:
         return from_plain(json.loads(_bytes(path)))
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise BadData("{name} is not a contract.", "Ask the partner for it again.", name=path.name) from error
 
 

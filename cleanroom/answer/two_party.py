@@ -56,6 +56,7 @@ def match_as_host(side: Side, channel: Channel) -> tuple[dh.ReceiverResult, Publ
             label_width=width,
             canaries=side.canaries("receiver", items.shape[1]),
             ordered=side.contract.match.output == "members",
+            most=theirs.rows,
         )
     if result.peer_rows > theirs.rows:
         raise Refused("The dataset {dataset} has more rows than the contract allows.", dataset=theirs.name)
@@ -208,7 +209,14 @@ def match_as_sender(side: Side, channel: Channel) -> tuple[dh.SenderResult, Priv
             _, labels = side.slot_rows(slots, key)
     with side.stage("match"):
         ordered = side.contract.match.output == "members"
-        result = dh.sender(channel, items, labels, canaries=side.canaries("sender", items.shape[1]), ordered=ordered)
+        result = dh.sender(
+            channel,
+            items,
+            labels,
+            canaries=side.canaries("sender", items.shape[1]),
+            ordered=ordered,
+            most=side.contract.dataset_of(side.peer).rows,
+        )
     if result.peer_rows > side.contract.dataset_of(side.peer).rows:
         raise Refused(
             "The dataset {dataset} has more rows than the contract allows.",

@@ -39,7 +39,7 @@ class LocalParties:
         peers = [f"{peer}={wire.fileno()}" for peer, wire in wires.items()]
         command = [sys.executable, "-m", "cleanroom.node.party", str(home), str(theirs.fileno()), *peers]
         self._processes[name] = subprocess.Popen(
-            command, pass_fds=handles, stdin=subprocess.DEVNULL, env=dict(os.environ)
+            command, pass_fds=handles, stdin=subprocess.DEVNULL, process_group=0, env=dict(os.environ)
         )
         self._lines[name] = Control(ours)
         theirs.close()

@@ -58,7 +58,7 @@ def read(path: Path) -> Card:
         value = json.loads(path.read_bytes())
     except FileNotFoundError as error:
         raise UsageError("There is no file {name}.", "cleanroom room card makes one.", name=path.name) from error
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise BadData("{name} is not a card.", "cleanroom room card makes one.", name=path.name) from error
     return parse(value, path.name)
 

@@ -18,7 +18,13 @@ def keep(home: Home, room: Room) -> None:
 
 
 def free_name(home: Home, wanted: str) -> str:
-    """`wanted`, or `wanted-2` and so on where a room of that name is kept: its receipts need its contract."""
-    names = set(Rooms(home.rooms).names())
-    return next(name for number in range(1, len(names) + 2)
-                if (name := wanted if number == 1 else f"{wanted}-{number}") not in names)  # fmt: skip
+    """`wanted`, or `wanted-2` and so on where that is taken: a room's receipts need its contract. Now it is taken."""
+    name, number = wanted, 1
+    while True:
+        try:
+            (home.rooms / name).mkdir(mode=0o700)
+        except FileExistsError:
+            number += 1
+            name = f"{wanted}-{number}"
+        else:
+            return name

@@ -50,7 +50,7 @@ def _offered(file: Path) -> Room:
         return from_plain(json.loads(file.read_bytes()))
     except FileNotFoundError as error:
         raise UsageError("There is no file {name}.", "cleanroom room new writes a draft.", name=file.name) from error
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise BadData("{name} is not a contract.", "Ask the partner for it again.", name=file.name) from error
 
 

@@ -48,7 +48,7 @@ def table(console: Console, title: str, columns: Sequence[str], rows: Sequence[S
 
 def fact(console: Console, name: str, value: str) -> None:
     """One named fact on a line, which is never cut: paths and digests are to be copied."""
-    console.print(f"[bold]{escape(name)}[/bold]  {escape(value)}", soft_wrap=True)
+    console.print(f"[bold]{escape(harmless(name))}[/bold]  {escape(harmless(value))}", soft_wrap=True)
 
 
 def line(console: Console, text: str, mark: str = "·") -> None:
@@ -60,7 +60,7 @@ def _text(cell: object) -> str:
     """A cell as text; its brackets are no markup."""
     if isinstance(cell, float):
         return f"{cell:,.2f}"
-    return f"{cell:,}" if isinstance(cell, int) else escape(str(cell))
+    return f"{cell:,}" if isinstance(cell, int) else escape(harmless(str(cell)))
 
 
 @contextmanager
@@ -83,3 +83,8 @@ def progress(quiet: bool) -> Iterator[Callable[[str, str, int, int], None]]:
             bars.update(tasks[party], description=text, completed=done, total=total or None)
 
         yield step
+
+
+def harmless(text: str) -> str:
+    """Text without control characters: a partner's labels may not move the cursor or colour the screen."""
+    return "".join(sign if sign.isprintable() else "\ufffd" for sign in text)

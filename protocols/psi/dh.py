@@ -73,23 +73,38 @@ class ReceiverResult:
     peer_rows: int
 
 
-def sender(channel: Channel, items: Bytes, own: Bytes | None, *, canaries: Canaries, ordered: bool) -> SenderResult:
+def sender(
+    channel: Channel,
+    items: Bytes,
+    own: Bytes | None,
+    *,
+    canaries: Canaries,
+    ordered: bool,
+    most: int = MOST_ROWS,
+) -> SenderResult:
     """Let the receiver match its rows with `items`, distinct digests uint8[n, 16 or 32].
 
-    own: labels uint8[n, w], one a row, or None. Raises ProtocolError for repeated items, sizes or settings that the two
+    own: labels uint8[n, w], one a row, or None; most: rows that the peer may have.
+    Raises ProtocolError for repeated items, sizes or settings that the two
     sides do not share, BadMessage for what is malformed, PeerAborted.
     """
-    return _sender(channel, items, own, canaries, ordered, os.urandom)
+    return _sender(channel, items, own, canaries, ordered, os.urandom, most)
 
 
 def _sender(
-    channel: Channel, items: Bytes, own: Bytes | None, canaries: Canaries, ordered: bool, draw: Draw
+    channel: Channel,
+    items: Bytes,
+    own: Bytes | None,
+    canaries: Canaries,
+    ordered: bool,
+    draw: Draw,
+    most: int = MOST_ROWS,
 ) -> SenderResult:
     n, width = len(check_items(items)), 0 if own is None else own.shape[1]
     if own is not None and (own.dtype != np.uint8 or len(own) != n or not width):
         raise ValueError("labels must be uint8[n, w], one a row")
     items = np.concatenate([items, canaries.rows])
-    peer_rows = _exchange_sizes(channel, items, width, ordered)
+    peer_rows = _exchange_sizes(channel, items, width, ordered, most)
     evaluation = _Evaluation(channel.session, items, draw, keep_keys=bool(width))
     if ordered:
         _reply_in_order(channel, evaluation, peer_rows)
@@ -106,20 +121,34 @@ def _sender(
     return SenderResult(peer_rows - canary.COUNT)
 
 
-def receiver(channel: Channel, items: Bytes, *, label_width: int, canaries: Canaries, ordered: bool) -> ReceiverResult:
+def receiver(
+    channel: Channel,
+    items: Bytes,
+    *,
+    label_width: int,
+    canaries: Canaries,
+    ordered: bool,
+    most: int = MOST_ROWS,
+) -> ReceiverResult:
     """Learn which of `items`, distinct digests uint8[n, 16 or 32], the sender has, or if not ordered how many.
 
     label_width: bytes of the sender's labels, 0 for none. Errors as `sender`; ProtocolError too where canaries fail.
     """
-    return _receiver(channel, items, label_width, canaries, ordered, os.urandom)
+    return _receiver(channel, items, label_width, canaries, ordered, os.urandom, most)
 
 
 def _receiver(
-    channel: Channel, items: Bytes, label_width: int, canaries: Canaries, ordered: bool, draw: Draw
+    channel: Channel,
+    items: Bytes,
+    label_width: int,
+    canaries: Canaries,
+    ordered: bool,
+    draw: Draw,
+    most: int = MOST_ROWS,
 ) -> ReceiverResult:
     n = len(check_items(items))
     items = np.concatenate([items, canaries.rows])
-    peer_rows = _exchange_sizes(channel, items, label_width, ordered)
+    peer_rows = _exchange_sizes(channel, items, label_width, ordered, most)
     order = permutation(len(items), draw)
     outputs = _evaluate_blindly(channel, items[order], ordered, draw)
     mine, keys = labels.derive(channel.session, outputs)
@@ -140,7 +169,7 @@ def _receiver(
     return ReceiverResult(rows[ascending], len(rows), opened[ascending], peer_rows - canary.COUNT)
 
 
-def _exchange_sizes(channel: Channel, items: Bytes, label_width: int, ordered: bool) -> int:
+def _exchange_sizes(channel: Channel, items: Bytes, label_width: int, ordered: bool, most: int) -> int:
     """The peer's rows. Raises ProtocolError for what the two sides do not share."""
     mine = [len(items), items.shape[1], label_width, int(ordered), canary.COUNT]
     channel.send_batch("dh.sizes", pa.record_batch([pa.array([value]) for value in mine], schema=_SIZES))
@@ -153,7 +182,7 @@ def _exchange_sizes(channel: Channel, items: Bytes, label_width: int, ordered: b
                 "The two sides do not agree on {name}: {ours} here, {theirs} there.", name=name, ours=ours, theirs=other
             )
     rows: int = theirs.column("rows")[0].as_py()
-    if not canary.COUNT <= rows <= MOST_ROWS:
+    if not canary.COUNT <= rows <= min(most + canary.COUNT, MOST_ROWS):
         raise BadMessage("The peer's declared number of rows is not allowed.")
     return rows
 
