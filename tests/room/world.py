@@ -22,8 +22,6 @@ from cleanroom.overlap.drafting import draft_contract
 from cleanroom.rooms.contract import SignedContract
 from cleanroom.rooms.store import Room, Rooms, to_plain
 
-ROWS = {"header": str}
-
 
 class Tap:
     """A transport that remembers every frame that came."""
