@@ -29,6 +29,7 @@ from protocols.errors import BadMessage
 from protocols.paillier import answer, cipher, modulus_proof
 from protocols.paillier.keys import PrivateKey, PublicKey
 from protocols.psi import dh
+from protocols.psi.results import ReceiverResult, SenderResult
 from protocols.rows import permutation, schema, to_batch
 
 LOAD_ROWS = 2048
@@ -40,7 +41,7 @@ Table = dict[str, Any]
 # -- the host
 
 
-def match_as_host(side: Side, channel: Channel) -> tuple[dh.ReceiverResult, PublicKey | None]:
+def match_as_host(side: Side, channel: Channel) -> tuple[ReceiverResult, PublicKey | None]:
     """Learn what the contract's protocol gives the receiver, with the sender's labels where it has slots."""
     theirs = side.contract.dataset_of(side.peer)
     slots = side.slots_asked(theirs)
@@ -68,7 +69,7 @@ def match_as_host(side: Side, channel: Channel) -> tuple[dh.ReceiverResult, Publ
 
 
 def answer_as_host(
-    side: Side, channel: Channel, result: dh.ReceiverResult, public: PublicKey | None
+    side: Side, channel: Channel, result: ReceiverResult, public: PublicKey | None
 ) -> tuple[Table, tuple[str, ...]]:
     """The released table in codes, and what the enclave's process had given up."""
     theirs = side.contract.dataset_of(side.peer)
@@ -87,7 +88,7 @@ def answer_as_host(
         return _released_there(side, channel, groups, own_by, own_sums, public), isolation
 
 
-def _own_columns(side: Side, result: dh.ReceiverResult) -> dict[str, NDArray[np.int64]]:
+def _own_columns(side: Side, result: ReceiverResult) -> dict[str, NDArray[np.int64]]:
     """The host's columns of the question, at its matched rows."""
     if result.matched is None:
         return {}
@@ -97,7 +98,7 @@ def _own_columns(side: Side, result: dh.ReceiverResult) -> dict[str, NDArray[np.
 
 
 def _matched_rows(
-    columns: Mapping[str, NDArray[np.int64]], slots: tuple[str, ...], result: dh.ReceiverResult
+    columns: Mapping[str, NDArray[np.int64]], slots: tuple[str, ...], result: ReceiverResult
 ) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:
     width = result.labels.shape[1]
     fields = [pa.field(name, pa.int64()) for name in columns] + [pa.field(name, pa.binary(width)) for name in slots]
@@ -197,7 +198,7 @@ def hear_key(side: Side, channel: Channel, slots: Slots) -> PublicKey:
 # -- the sender, who holds the key
 
 
-def match_as_sender(side: Side, channel: Channel) -> tuple[dh.SenderResult, PrivateKey | None]:
+def match_as_sender(side: Side, channel: Channel) -> tuple[SenderResult, PrivateKey | None]:
     """Let the host match, and give it the slots of the rows it matches, where the question is about them."""
     slots = side.slots_asked(side.dataset)
     key, labels = None, None

@@ -21,7 +21,6 @@ dh.blinded could one day test guesses against it.
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
@@ -31,6 +30,7 @@ from protocols.canary import Canaries
 from protocols.channel import FRAME_BYTES, Channel
 from protocols.errors import BadMessage, ProtocolError
 from protocols.group import ELEMENT_BYTES, backend
+from protocols.psi.results import ReceiverResult, SenderResult
 from protocols.rows import (
     Bytes,
     Draw,
@@ -52,25 +52,6 @@ _POINTS = schema({"point": ELEMENT_BYTES})
 _SIZES = pa.schema(
     [pa.field(name, pa.int64(), nullable=False) for name in ("rows", "width", "label", "ordered", "canaries")]
 )
-
-
-@dataclass(frozen=True)
-class SenderResult:
-    """peer_rows: the receiver's declared rows, canaries taken off."""
-
-    peer_rows: int
-
-
-@dataclass(frozen=True)
-class ReceiverResult:
-    """matched: int64, ascending, the receiver's rows that the sender has too, or None where not ordered;
-    size: how many matched; labels: uint8[size, w], of the matched rows in their order (in no order if not ordered);
-    peer_rows: the sender's declared rows, canaries taken off."""
-
-    matched: Indices | None
-    size: int
-    labels: Bytes
-    peer_rows: int
 
 
 def sender(
