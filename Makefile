@@ -1,7 +1,7 @@
 # Two commands do everything, install included: `make demo` and `make test`.
 PY = .venv/bin/python
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-test demo test lint bench lock clean
+.PHONY: help setup setup-test demo test lint bench wheels lock clean
 
 help:            ## this list
 	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed 's/:.*##/ —/'
@@ -20,11 +20,14 @@ lint: setup      ## style, types, layers
 
 test: setup-test lint ## lint, types, layers, all tests, branch coverage
 	$(PY) -m coverage erase
-	$(PY) -m coverage run -m pytest -n 2
+	$(PY) -m coverage run -m pytest -n 4
 	$(PY) -m coverage combine -q && $(PY) -m coverage report
 
 bench: setup     ## times and memory beside the peers' figures
 	$(PY) -m benchmarks --save
+
+wheels: setup    ## whether every locked package has wheels for Linux, Windows and macOS
+	$(PY) scripts/wheels.py
 
 lock:            ## renew requirements.lock (needs uv)
 	uv pip compile pyproject.toml --extra test --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --upgrade -o requirements.lock
