@@ -20,6 +20,7 @@ from protocols import hello, payload
 from protocols.errors import BadMessage, PeerAborted, ProtocolError
 from protocols.header import BYTES, Abort, Header, Kind, unpack
 from protocols.hello import Hello, Signer
+from protocols.rows import one_row
 
 FRAME_BYTES = 1 << 20
 """About the most payload that `send` puts into a frame of several rows."""
@@ -118,7 +119,7 @@ class Channel:
 
     def _exchange_signatures(self) -> None:
         signature = self._me.sign(hello.HELLO_LABEL, self.session + self.role.encode())
-        self.send_batch("hello.signature", pa.record_batch([pa.array([signature], pa.binary(64))], schema=_SIGNATURE))
+        self.send_batch("hello.signature", one_row(_SIGNATURE, [signature]))
         theirs = self.receive_batch("hello.signature", _SIGNATURE, rows=1)
         signed = self.session + self.peer_role.encode()
         hello.verify(self._peer_key, hello.HELLO_LABEL, signed, _only(theirs, "signature"))
@@ -241,8 +242,7 @@ class Channel:
         """
         digest = self.transcript()
         signature = self._me.sign(hello.TRANSCRIPT_LABEL, digest + self.role.encode())
-        row = [pa.array([digest], pa.binary(32)), pa.array([signature], pa.binary(64))]
-        self.send_batch("confirm", pa.record_batch(row, schema=_CONFIRM))
+        self.send_batch("confirm", one_row(_CONFIRM, [digest, signature]))
         theirs = self.receive_batch("confirm", _CONFIRM, rows=1)
         if _only(theirs, "digest") != digest:
             raise BadMessage("The two sides did not see the same messages.")

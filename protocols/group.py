@@ -23,6 +23,12 @@ SCALAR_BYTES = 32
 UNIFORM_BYTES = 64
 
 
+FEW_ROWS = 10_000
+"""Elements up to which libsodium is done before numba would be loaded: half a second."""
+MANY_ROWS = 100_000
+"""Elements above which the portable twin, an eighth quicker than libsodium and threaded, is worth its compiling."""
+
+
 class Group(Protocol):
     """Batch operations. Scalars are 32 bytes, little-endian, neither zero nor above the order."""
 
@@ -32,6 +38,9 @@ class Group(Protocol):
     def multiply(self, scalar: bytes, points: Bytes) -> Bytes:
         """uint8[n, 32]: scalar · point. Raises BadMessage where a point is not canonical, off the group or zero."""
 
+    def hash_multiply(self, scalar: bytes, items: Bytes, dst: bytes) -> Bytes:
+        """uint8[n, 32]: multiply(scalar, hash_to_group(items, dst)), which may be quicker at once."""
+
     def random_scalar(self, draw: Draw = os.urandom) -> bytes:
         """A uniform non-zero scalar."""
 
@@ -39,10 +48,13 @@ class Group(Protocol):
         """The scalar's inverse modulo the group's order."""
 
 
-@functools.cache
-def backend() -> Group:
-    """The fastest backend that runs here."""
-    return Libsodium()
+def backend(rows: int | None = None) -> Group:
+    """The fastest backend that runs here for about `rows` elements in all; few if not said."""
+    if rows is None or rows <= FEW_ROWS:
+        return libsodium()
+    from protocols.kernels.ristretto import ristretto255
+
+    return Kernel() if ristretto255.default_lanes() > 1 or rows > MANY_ROWS else libsodium()
 
 
 class Libsodium:
@@ -67,15 +79,20 @@ class Libsodium:
         return points
 
     def multiply(self, scalar: bytes, points: Bytes) -> Bytes:
-        """See Group. libsodium decodes strictly and refuses a zero result, which in a prime-order group only a zero
-        scalar or element gives."""
+        """See Group. libsodium decodes strictly but for bit 255, which the version in `rbcl` overlooks, and refuses a
+        zero result, which in a prime-order group only a zero scalar or element gives."""
+        _check(scalar, points)
         points = np.ascontiguousarray(points)
-        if points.ndim != 2 or points.shape[1] != ELEMENT_BYTES or len(scalar) != SCALAR_BYTES:
-            raise ValueError("points are uint8[n, 32], a scalar 32 bytes")
         products = np.empty_like(points)
+        if (points[:, -1] > 0x7F).any():
+            raise _invalid()
         if any(map(self._multiply, _addresses(products), repeat(scalar), _addresses(points))):
-            raise BadMessage("A group element of a message is not valid.")
+            raise _invalid()
         return products
+
+    def hash_multiply(self, scalar: bytes, items: Bytes, dst: bytes) -> Bytes:
+        """See Group."""
+        return self.multiply(scalar, self.hash_to_group(items, dst))
 
     def random_scalar(self, draw: Draw = os.urandom) -> bytes:
         """See Group. 512 random bits, reduced: no bias that could be seen."""
@@ -89,6 +106,66 @@ class Libsodium:
         if self._invert(inverse, scalar):
             raise ValueError("zero has no inverse")
         return inverse.raw
+
+
+@functools.cache
+def libsodium() -> Libsodium:
+    """The one of this process."""
+    return Libsodium()
+
+
+class Kernel:
+    """Compiled batches (`protocols.kernels.ristretto`) in as many threads as there are cores; scalars by libsodium.
+
+    lanes: 8 or 1; if not said, what the machine can do.
+    """
+
+    def __init__(self, lanes: int | None = None) -> None:
+        from protocols.kernels import sha512  # noqa: F401 - once it is loaded, `hashing` takes it for batches too
+        from protocols.kernels.ristretto import ristretto255
+
+        self._kernels, self._lanes = ristretto255, lanes
+
+    def hash_to_group(self, items: Bytes, dst: bytes) -> Bytes:
+        """See Group."""
+        return self.from_uniform(expand_message_xmd(items, dst, UNIFORM_BYTES))
+
+    def from_uniform(self, uniform: Bytes) -> Bytes:
+        """uint8[n, 32]: the element derived from 64 uniform bytes (RFC 9496, 4.3.4)."""
+        return self._kernels.derived(uniform, self._lanes)
+
+    def multiply(self, scalar: bytes, points: Bytes) -> Bytes:
+        """See Group. The kernel gives zeros for what does not decode, and so does a zero scalar or element."""
+        _check(scalar, points)
+        return _without_zero(self._kernels.multiplied(points, scalar, self._lanes))
+
+    def hash_multiply(self, scalar: bytes, items: Bytes, dst: bytes) -> Bytes:
+        """See Group."""
+        uniform = expand_message_xmd(items, dst, UNIFORM_BYTES)
+        return _without_zero(self._kernels.multiplied(uniform, scalar, self._lanes))
+
+    def random_scalar(self, draw: Draw = os.urandom) -> bytes:
+        """See Group."""
+        return libsodium().random_scalar(draw)
+
+    def invert(self, scalar: bytes) -> bytes:
+        """See Group."""
+        return libsodium().invert(scalar)
+
+
+def _check(scalar: bytes, points: Bytes) -> None:
+    if points.ndim != 2 or points.shape[1] != ELEMENT_BYTES or len(scalar) != SCALAR_BYTES:
+        raise ValueError("points are uint8[n, 32], a scalar 32 bytes")
+
+
+def _without_zero(products: Bytes) -> Bytes:
+    if not products.view(np.uint64).any(axis=1).all():
+        raise _invalid()
+    return products
+
+
+def _invalid() -> BadMessage:
+    return BadMessage("A group element of a message is not valid.")
 
 
 def _load() -> ctypes.CDLL:

@@ -4,10 +4,11 @@ Every disagreement is refused by its name. The session id is a hash over both he
 """
 
 import hashlib
-from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
+import numpy as np
 import pyarrow as pa
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
@@ -55,9 +56,30 @@ class Hello:
 
     def encode(self) -> bytes:
         """As one Arrow row."""
-        row = {field.name: getattr(self, field.name) for field in fields(self)}
-        row["parameters"] = sorted(self.parameters.items())
-        return b"".join(bytes(part) for part in payload.encode(pa.RecordBatch.from_pylist([row], schema=_SCHEMA)))
+        words = [_word(getattr(self, field.name), field.type) for field in _SCHEMA if field.name != "parameters"]
+        pairs = sorted(self.parameters.items())
+        numbers = np.array([value for _, value in pairs], np.int64)
+        keys = _words([key.encode() for key, _ in pairs], pa.string())
+        values = pa.Array.from_buffers(pa.int64(), len(pairs), [None, pa.py_buffer(numbers)])
+        batch = pa.record_batch([*words, pa.MapArray.from_arrays(_offsets([len(pairs)]), keys, values)], schema=_SCHEMA)
+        return b"".join(bytes(part) for part in payload.encode(batch))
+
+
+def _word(value: str | bytes, kind: pa.DataType) -> pa.Array:
+    return _words([value.encode() if isinstance(value, str) else value], kind)
+
+
+def _words(values: Sequence[bytes], kind: pa.DataType) -> pa.Array:
+    """A column of texts or bytes; pa.array would load pandas."""
+    data = pa.py_buffer(b"".join(values))
+    if pa.types.is_fixed_size_binary(kind):
+        return pa.Array.from_buffers(kind, len(values), [None, data])
+    return pa.Array.from_buffers(kind, len(values), [None, _offsets(list(map(len, values))).buffers()[1], data])
+
+
+def _offsets(lengths: Sequence[int]) -> pa.Int32Array:
+    places = np.cumsum([0, *lengths]).astype(np.int32)
+    return pa.Array.from_buffers(pa.int32(), len(places), [None, pa.py_buffer(places)])
 
 
 def decode(content: memoryview) -> Hello:

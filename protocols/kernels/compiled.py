@@ -1,23 +1,26 @@
-"""How kernels are compiled, and where numba keeps what it compiled.
+"""How kernels are compiled: `kernel` for calls from Python, `inner` and `inlined` for calls from other kernels.
 
-numba's own cache notices an edit of a kernel's file, not of the modules whose functions it calls. So the cache lies in
-a folder named after a digest of all sources here: whatever is edited, nothing stale is ever run. numba loads what it
-finds there, so the folder must be the user's own and closed to others. It is the one thing that `protocols` writes.
+numba's own cache notices an edit of a kernel's file, not of the modules whose functions it calls, so the cache lies in
+a folder of ours (`protocols.kernels.cache`) that any edit changes.
 """
 
-import functools
-import hashlib
-import os
-import stat
 import sys
 from collections.abc import Callable
-from pathlib import Path
+from importlib import import_module
 from typing import Any, TypeVar, cast
 
-import numba
 from numba import config, njit
 
+from protocols.kernels.cache import cache_folder
+
 Function = TypeVar("Function", bound=Callable[..., Any])
+
+if "scipy.linalg" not in sys.modules:  # numba would load its BLAS, a quarter of a second, for no kernel here
+    sys.modules["scipy.linalg"] = None  # type: ignore[assignment]
+    try:
+        import_module("numba.np.arraymath")
+    finally:
+        del sys.modules["scipy.linalg"]
 
 
 def kernel(function: Function) -> Function:
@@ -42,46 +45,3 @@ def inlined(function: Function) -> Function:
     """As `inner`, always inlined: what passes many vectors would otherwise go through memory."""
     options = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True, "error_model": "numpy", "forceinline": True}
     return cast(Function, njit(nogil=True, **options)(function))
-
-
-@functools.cache
-def sources_digest() -> str:
-    """Names every state of the sources here, and of numba."""
-    here = Path(__file__).parent
-    digest = hashlib.sha256(f"kernels/1 {numba.__version__} {sys.version}".encode())
-    for path in sorted(here.rglob("*.py")):
-        content = path.read_bytes()
-        digest.update(f"\0{path.relative_to(here).as_posix()}\0{len(content)}\0".encode() + content)
-    return digest.hexdigest()[:20]
-
-
-@functools.cache
-def cache_folder() -> Path | None:
-    """Where compiled kernels are kept, made if need be; None where no folder can be trusted or written.
-
-    Under NUMBA_CACHE_DIR where that is set, else under the user's cache folder.
-    """
-    folder = caches() / sources_digest()
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        if os.name == "posix":
-            folder.chmod(0o700)
-            found = folder.stat()
-            if found.st_uid != os.getuid() or stat.S_IMODE(found.st_mode) != 0o700:
-                return None
-    except OSError:
-        return None
-    return folder if os.access(folder, os.W_OK) else None
-
-
-def caches() -> Path:
-    """The folder that holds a cache for each state of the sources."""
-    if config.CACHE_DIR:
-        return Path(config.CACHE_DIR)
-    if sys.platform == "win32":
-        base = os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local"
-    elif sys.platform == "darwin":
-        base = Path.home() / "Library" / "Caches"
-    else:
-        base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base) / "cleanroom" / "kernels"

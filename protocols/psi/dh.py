@@ -20,7 +20,6 @@ dh.blinded could one day test guesses against it.
 """
 
 import os
-from collections.abc import Iterator
 
 import numpy as np
 import pyarrow as pa
@@ -29,7 +28,17 @@ from protocols import canary, labels
 from protocols.canary import Canaries
 from protocols.channel import FRAME_BYTES, Channel
 from protocols.errors import BadMessage, ProtocolError
-from protocols.group import ELEMENT_BYTES, backend
+from protocols.group import ELEMENT_BYTES
+from protocols.psi.dh_steps import (
+    POINTS,
+    Evaluation,
+    check_count,
+    check_once,
+    evaluate_blindly,
+    receive_rows,
+    reply_in_order,
+    send_rows,
+)
 from protocols.psi.results import ReceiverResult, SenderResult
 from protocols.rows import (
     Bytes,
@@ -37,18 +46,15 @@ from protocols.rows import (
     Indices,
     check_items,
     index_in,
+    one_row,
     permutation,
     schema,
     to_batch,
     to_rows,
 )
 
-HASH_TAG = b"HashToGroup-cleanroom/dh/1-ristretto255-SHA512"
 MOST_ROWS = 1 << 27
-BATCH = 1024
-_LAG = 2  # batches that the receiver blinds ahead of the replies it waits for
-_EARLY = 4  # not ordered: items received for each own one evaluated meanwhile, about what keeps the sender busy
-_POINTS = schema({"point": ELEMENT_BYTES})
+_EARLY = 6  # not ordered: items received for each own one evaluated meanwhile, about what keeps the sender busy
 _SIZES = pa.schema(
     [pa.field(name, pa.int64(), nullable=False) for name in ("rows", "width", "label", "ordered", "canaries")]
 )
@@ -86,16 +92,16 @@ def _sender(
         raise ValueError("labels must be uint8[n, w], one a row")
     items = np.concatenate([items, canaries.rows])
     peer_rows = _exchange_sizes(channel, items, width, ordered, most)
-    evaluation = _Evaluation(channel.session, items, draw, keep_keys=bool(width))
+    evaluation = Evaluation(channel.session, items, peer_rows, draw, keep_keys=bool(width))
     if ordered:
-        _reply_in_order(channel, evaluation, peer_rows)
+        reply_in_order(channel, evaluation, peer_rows)
     else:
         _reply_shuffled(channel, evaluation, peer_rows, draw)
     tags = np.ascontiguousarray(evaluation.tags[:, : labels.tag_bytes(len(items), peer_rows)])
-    _send_rows(channel, "dh.tags", tags)
+    send_rows(channel, "dh.tags", tags)
     if not ordered:
         positions = np.argsort(evaluation.order)[n:]  # where the canaries went
-        _send_rows(channel, "dh.canaries", tags[positions])
+        send_rows(channel, "dh.canaries", tags[positions])
     if own is not None:
         _send_labels(channel, evaluation, own)
     channel.confirm()
@@ -131,16 +137,16 @@ def _receiver(
     items = np.concatenate([items, canaries.rows])
     peer_rows = _exchange_sizes(channel, items, label_width, ordered, most)
     order = permutation(len(items), draw)
-    outputs = _evaluate_blindly(channel, items[order], ordered, draw)
+    outputs = evaluate_blindly(channel, items[order], peer_rows, draw, ordered=ordered)
     mine, keys = labels.derive(channel.session, outputs)
     width = labels.tag_bytes(len(items), peer_rows)
     mine = np.ascontiguousarray(mine[:, :width])
-    found = index_in(_receive_rows(channel, "dh.tags", width, peer_rows), mine)
-    _check_once(found)
+    found = index_in(receive_rows(channel, "dh.tags", width, peer_rows), mine)
+    check_once(found)
     if ordered:
         found = _without_canaries(found, order, n)
     else:
-        found = _without_named(found, mine, _receive_rows(channel, "dh.canaries", width, canary.COUNT))
+        found = _without_named(found, mine, receive_rows(channel, "dh.canaries", width, canary.COUNT))
     opened, places = _open_labels(channel, found, keys, label_width)
     channel.confirm()
     if not ordered:
@@ -153,7 +159,7 @@ def _receiver(
 def _exchange_sizes(channel: Channel, items: Bytes, label_width: int, ordered: bool, most: int) -> int:
     """The peer's rows. Raises ProtocolError for what the two sides do not share."""
     mine = [len(items), items.shape[1], label_width, int(ordered), canary.COUNT]
-    channel.send_batch("dh.sizes", pa.record_batch([pa.array([value]) for value in mine], schema=_SIZES))
+    channel.send_batch("dh.sizes", one_row(_SIZES, mine))
     theirs = channel.receive_batch("dh.sizes", _SIZES, rows=1)
     if theirs is None:
         raise BadMessage("A message has fewer rows than were declared.")
@@ -171,49 +177,7 @@ def _exchange_sizes(channel: Channel, items: Bytes, label_width: int, ordered: b
 # -- the sender's side
 
 
-class _Evaluation:
-    """F at the sender's own items, in a secret order, a batch at a time: the tags and, where wanted, the keys."""
-
-    def __init__(self, session: bytes, items: Bytes, draw: Draw, *, keep_keys: bool) -> None:
-        self.group, self.scalar = backend(), backend().random_scalar(draw)
-        self.order = permutation(len(items), draw)
-        self.tags = np.empty((len(items), 16), np.uint8)
-        self.keys = np.empty((len(items) if keep_keys else 0, 32), np.uint8)
-        self._session, self._items, self._done = session, items, 0
-
-    def advance(self, until: float) -> None:
-        """Evaluate batches until the share `until` (0 to 1) of the items is done."""
-        while self._done < until * len(self._items):
-            part = slice(self._done, self._done + BATCH)
-            hashed = self.group.hash_to_group(self._items[self.order[part]], HASH_TAG)
-            tags, keys = labels.derive(self._session, self.group.multiply(self.scalar, hashed))
-            self.tags[part] = tags[:, :16]
-            if len(self.keys):
-                self.keys[part] = keys
-            self._done += len(hashed)
-
-    def replies(self, channel: Channel, rows: int) -> Iterator[Bytes]:
-        """Blinded elements as they come, multiplied. Raises BadMessage unless they are `rows` valid ones."""
-        received = 0
-        for batch in channel.receive("dh.blinded", _POINTS, rows=rows):
-            received += batch.num_rows
-            yield self.group.multiply(self.scalar, to_rows(batch.column(0)))
-        _check_count(received, rows)
-
-
-def _reply_in_order(channel: Channel, evaluation: _Evaluation, rows: int) -> None:
-    """Replies and own evaluations in turn, so that this side is as busy as the receiver, which unblinds meanwhile."""
-    evaluation.advance(BATCH / max(len(evaluation.order), BATCH))  # while the receiver blinds its first batch
-    replied = 0
-    for points in evaluation.replies(channel, rows):
-        channel.send("dh.replies", to_batch(_POINTS, points))
-        replied += len(points)
-        evaluation.advance(replied / rows)
-    channel.end("dh.replies")
-    evaluation.advance(1)
-
-
-def _reply_shuffled(channel: Channel, evaluation: _Evaluation, rows: int, draw: Draw) -> None:
+def _reply_shuffled(channel: Channel, evaluation: Evaluation, rows: int, draw: Draw) -> None:
     """All replies first held, then sent in a secret order: 32 bytes a row."""
     held = np.empty((rows, ELEMENT_BYTES), np.uint8)
     received = 0
@@ -222,14 +186,14 @@ def _reply_shuffled(channel: Channel, evaluation: _Evaluation, rows: int, draw: 
         received += len(points)
         evaluation.advance(min(1.0, received / _EARLY / len(evaluation.order)))
     order = permutation(rows, draw)
-    for start in range(0, rows, BATCH):
-        channel.send("dh.replies", to_batch(_POINTS, held[order[start : start + BATCH]]))
-        evaluation.advance(min(1.0, (start + BATCH) / rows))
+    for start in range(0, rows, evaluation.batch):
+        channel.send("dh.replies", to_batch(POINTS, held[order[start : start + evaluation.batch]]))
+        evaluation.advance(min(1.0, (start + evaluation.batch) / rows))
     channel.end("dh.replies")
     evaluation.advance(1)
 
 
-def _send_labels(channel: Channel, evaluation: _Evaluation, own: Bytes) -> None:
+def _send_labels(channel: Channel, evaluation: Evaluation, own: Bytes) -> None:
     """Sealed labels in the order of the tags; a canary's is of zeros."""
     width = own.shape[1]
     layout = schema({"label": width + labels.SEAL_BYTES})
@@ -247,39 +211,6 @@ def _send_labels(channel: Channel, evaluation: _Evaluation, own: Bytes) -> None:
 # -- the receiver's side
 
 
-def _evaluate_blindly(channel: Channel, items: Bytes, ordered: bool, draw: Draw) -> Bytes:
-    """F at the items, in their order (or if not ordered in the sender's secret one): uint8[n, 32]."""
-    group, n = backend(), len(items)
-    scalar = group.random_scalar(draw)
-    inverse = group.invert(scalar)
-    outputs = np.empty((n, ELEMENT_BYTES), np.uint8)
-    replies, replied = channel.receive("dh.replies", _POINTS, rows=n), 0
-
-    def unblind(until: int) -> None:
-        nonlocal replied
-        while replied < until:
-            if (batch := next(replies, None)) is None:
-                _check_count(replied, n)
-                return
-            outputs[replied : replied + batch.num_rows] = group.multiply(inverse, to_rows(batch.column(0)))
-            replied += batch.num_rows
-
-    for start in range(0, n, BATCH):
-        hashed = group.hash_to_group(items[start : start + BATCH], HASH_TAG)
-        channel.send("dh.blinded", to_batch(_POINTS, group.multiply(scalar, hashed)))
-        if ordered:
-            unblind(start + BATCH - _LAG * BATCH)
-    channel.end("dh.blinded")
-    unblind(n + 1)
-    return outputs
-
-
-def _check_once(found: Indices) -> None:
-    hits = found[found >= 0]
-    if len(np.unique(hits)) != len(hits):
-        raise BadMessage("The peer's items are not distinct.")
-
-
 def _without_canaries(found: Indices, order: Indices, n: int) -> Indices:
     """`found` with the canaries' hits taken out. Raises ProtocolError where they did not match as they must."""
     hit = np.zeros(len(order), np.bool_)
@@ -292,7 +223,7 @@ def _without_named(found: Indices, mine: Bytes, named: Bytes) -> Indices:
     """The same where rows are not known: the sender names its canaries' tags, the common ones first."""
     places = index_in(named, mine)
     canary.check(places[: canary.COMMON] >= 0, places[canary.COMMON :] >= 0)
-    _check_once(places)
+    check_once(places)
     return np.where(np.isin(found, places[: canary.COMMON]), -1, found)
 
 
@@ -307,25 +238,5 @@ def _open_labels(channel: Channel, found: Indices, keys: Bytes, width: int) -> t
         hits = labels.open_sealed(keys[part[part >= 0]], to_rows(batch.column(0))[part >= 0])
         opened[done : done + len(hits)] = hits
         seen, done = seen + batch.num_rows, done + len(hits)
-    _check_count(seen, len(found))
+    check_count(seen, len(found))
     return opened, places
-
-
-# -- both
-
-
-def _send_rows(channel: Channel, name: str, rows: Bytes) -> None:
-    channel.send_batch(name, to_batch(schema({"tag": rows.shape[1]}), rows))
-
-
-def _receive_rows(channel: Channel, name: str, width: int, rows: int) -> Bytes:
-    """uint8[rows, width]. Raises BadMessage for another number."""
-    batch = channel.receive_batch(name, schema({"tag": width}), rows=rows)
-    content = np.empty((0, width), np.uint8) if batch is None else to_rows(batch.column(0))
-    _check_count(len(content), rows)
-    return content
-
-
-def _check_count(received: int, declared: int) -> None:
-    if received != declared:
-        raise BadMessage("A message has fewer rows than were declared.")

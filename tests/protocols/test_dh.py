@@ -26,13 +26,16 @@ from support import (
 from protocols import canary, labels
 from protocols.channel import Channel
 from protocols.errors import BadMessage, PeerAborted, ProtocolError
-from protocols.group import backend
-from protocols.psi import dh
+from protocols.group import Kernel, backend
+from protocols.kernels.target import has
+from protocols.psi import dh, dh_steps
 from protocols.rows import schema, to_batch, to_rows
 
 VECTORS = Path(__file__).parent.parent / "vectors"
 BAD = [row["encoding"] for row in json.loads((VECTORS / "rfc9496_ristretto255.json").read_text())["bad_encodings"]]
 WIDTH = 24
+ORDERED_ANSWER = "16ae72827fc41f8870da5656ec19de95908b190c3324f2e0bb37a78708667c45"
+SHUFFLED_ANSWER = "15c15f7b695c916d3ca6e6d659e71661bcdeca2085425cb85bb3f373c1df3b75"
 
 
 def marks(numbers, width: int = WIDTH) -> np.ndarray:
@@ -73,7 +76,7 @@ def test_both_modes_agree_with_set_intersection(theirs, mine, width):
 
 @pytest.mark.parametrize("ordered", [True, False])
 def test_many_batches_and_skewed_sizes(monkeypatch, ordered):
-    monkeypatch.setattr(dh, "BATCH", 16)
+    monkeypatch.setattr(dh_steps, "BATCH", 16)
     for theirs, mine in ((range(200), range(190, 210)), (range(190, 210), range(200)), (range(100), range(100))):
         expected = len(set(theirs) & set(mine))
         _, result = run(list(theirs), list(mine), ordered=ordered).both()
@@ -99,7 +102,7 @@ def test_no_digest_nor_hash_of_a_candidate_crosses_the_wire(ordered):
     outcome.both()
     wire = contents(outcome.frames["sender"]) + contents(outcome.frames["receiver"])
     candidates = digests(range(40))
-    elements = backend().hash_to_group(candidates, dh.HASH_TAG)
+    elements = backend().hash_to_group(candidates, dh_steps.HASH_TAG)
     for digest, element in zip(candidates, elements, strict=True):
         raw = digest.tobytes()
         forms = [raw, raw[:16], element.tobytes(), labels.derive(bytes(32), element[None])[0].tobytes()]
@@ -111,7 +114,7 @@ def test_no_digest_nor_hash_of_a_candidate_crosses_the_wire(ordered):
 @pytest.mark.parametrize("ordered", [True, False])
 def test_views_of_equal_leakage_have_equal_shapes(monkeypatch, ordered):
     """Role-view test: other people, other rows, other labels, the same sizes and overlap: the same frames in form."""
-    monkeypatch.setattr(dh, "BATCH", 8)
+    monkeypatch.setattr(dh_steps, "BATCH", 8)
     one = run(list(range(30)), list(range(20, 45)), ordered=ordered)
     two = run(list(range(130, 100, -1)), [*range(500, 515), *range(101, 111)], ordered=ordered)
     assert one.both()[1].size == two.both()[1].size == 10
@@ -166,12 +169,12 @@ def test_neither_side_sends_in_the_order_of_its_rows():
         lambda c: dh._receiver(c, digests(people), 0, canaries("receiver"), True, known_scalar),
     )
     assert outcome.both()[1].matched.tolist() == people
-    hashed = [element.tobytes() for element in backend().hash_to_group(digests(people), dh.HASH_TAG)]
+    hashed = [element.tobytes() for element in backend().hash_to_group(digests(people), dh_steps.HASH_TAG)]
     blinded = contents(outcome.frames["receiver"])
     places = [blinded.index(element) for element in hashed]
     assert sorted(places) != places
     agreed = headers(outcome.frames["sender"])[-1].session
-    tags = labels.derive(agreed, backend().hash_to_group(digests(people), dh.HASH_TAG))[0]
+    tags = labels.derive(agreed, backend().hash_to_group(digests(people), dh_steps.HASH_TAG))[0]
     sent = contents(outcome.frames["sender"])
     places = [sent.index(tag[:7].tobytes()) for tag in tags]
     assert sorted(places) != places
@@ -187,31 +190,45 @@ def test_a_second_session_sends_nothing_that_the_first_did():
                     assert frame[-16:] not in old
 
 
-def test_known_answer():
-    """Injected randomness, fixed session: what every message carries, byte by byte, is what it always was."""
+KERNELS = [None, 1, *([8] if has("avx512f", "avx512ifma") else [])]
+
+
+@pytest.mark.parametrize("lanes", KERNELS, ids=["libsodium", "one lane", "eight lanes"][: len(KERNELS)])
+@pytest.mark.parametrize(("ordered", "answer"), [(True, ORDERED_ANSWER), (False, SHUFFLED_ANSWER)])
+def test_known_answer(monkeypatch, lanes, ordered, answer):
+    """Injected randomness, fixed session: what every message carries, byte by byte, is what it always was, whatever
+    serves the group."""
+    if lanes:
+        monkeypatch.setattr(dh_steps, "backend", lambda rows: Kernel(lanes))
+    theirs, width = digests([1, 2, 3]), WIDTH
     outcome = session(
-        lambda c: dh._sender(c, digests([1, 2, 3]), marks([1, 2, 3]), canaries("sender"), True, drawing(b"sender")),
-        lambda c: dh._receiver(c, digests([3, 4]), WIDTH, canaries("receiver"), True, drawing(b"receiver")),
+        lambda c: dh._sender(c, theirs, marks([1, 2, 3]), canaries("sender"), ordered, drawing(b"sender")),
+        lambda c: dh._receiver(c, digests([3, 4]), width, canaries("receiver"), ordered, drawing(b"receiver")),
         known_session=bytes(range(32)),
     )
-    assert outcome.both()[1].matched.tolist() == [0]
+    assert outcome.both()[1].size == 1
     layouts = {
+        "dh.sizes": dh._SIZES,
         "dh.blinded": schema({"point": 32}),
         "dh.replies": schema({"point": 32}),
         "dh.tags": schema({"tag": 6}),
+        "dh.canaries": schema({"tag": 6}),
         "dh.labels": schema({"label": WIDTH + 16}),
     }
-    spoken = hashlib.sha256()
+    assert spoken(outcome, layouts) == answer
+
+
+def spoken(outcome: Outcome, layouts) -> str:
+    """SHA-256 over the names and contents of all messages of these layouts, the receiver's first."""
+    digest = hashlib.sha256()
     for side in ("receiver", "sender"):
         for header, frame in zip(headers(outcome.frames[side]), outcome.frames[side], strict=True):
             if header.name in layouts and header.length:
-                body = pa.py_buffer(frame[112 + 16 :])
-                batch = pa.ipc.read_record_batch(body, layouts[header.name])
-                spoken.update(header.name.encode() + to_rows(batch.column(0)).tobytes())
-    assert spoken.hexdigest() == KNOWN_ANSWER
-
-
-KNOWN_ANSWER = "3856f82f6c179b66eb3ba5b072a1a5c118822151cf1849b8f704f992dbeb80d0"
+                batch = pa.ipc.read_record_batch(pa.py_buffer(frame[112 + 16 :]), layouts[header.name])
+                for column in batch.columns:
+                    fixed = pa.types.is_fixed_size_binary(column.type)
+                    digest.update(header.name.encode() + (to_rows(column) if fixed else column.to_numpy()).tobytes())
+    return digest.hexdigest()
 
 
 # -- what goes wrong
@@ -292,8 +309,8 @@ def scripted_receiver(rows: int, points: list[bytes], declared: int | None = Non
         channel.send_batch("dh.sizes", pa.record_batch([pa.array([n]) for n in sizes], schema=dh._SIZES))
         channel.receive_batch("dh.sizes", dh._SIZES, rows=1)
         sent = np.frombuffer(b"".join(points), np.uint8).reshape(-1, 32)
-        channel.send_batch("dh.blinded", to_batch(dh._POINTS, sent))
-        channel.receive_batch("dh.replies", dh._POINTS, rows=rows)
+        channel.send_batch("dh.blinded", to_batch(dh_steps.POINTS, sent))
+        channel.receive_batch("dh.replies", dh_steps.POINTS, rows=rows)
 
     return work
 
@@ -412,21 +429,30 @@ def test_shapes_are_the_callers_bug(items, own):
     assert "failed on its own side" in str(outcome.errors["receiver"])
 
 
-def test_tags_are_as_long_as_the_statistical_bound_asks():
-    assert labels.tag_bytes(1, 1) == 5
-    assert labels.tag_bytes(0, 1) == 5
-    assert labels.tag_bytes(2**20, 2**20) == 10
-    assert labels.tag_bytes(2**20 + 1, 2**20) == 11
-    assert labels.tag_bytes(2**27, 2**27) <= 16
+@pytest.mark.parametrize(
+    ("name", "columns", "text"),
+    [("dh.tags", {"point": 32}, "another message than dh.replies"), ("dh.replies", {"point": 31}, "another schema")],
+)
+def test_messages_in_another_order_or_of_another_width_are_refused(name, columns, text):
+    def wrong(channel: Channel) -> None:
+        sizes = [10, 32, 0, 1, canary.COUNT]
+        channel.send_batch("dh.sizes", pa.record_batch([pa.array([n]) for n in sizes], schema=dh._SIZES))
+        channel.receive_batch("dh.sizes", dh._SIZES, rows=1)
+        channel.send_batch(name, to_batch(schema(columns), np.ones((9, *columns.values()), np.uint8)))
+        channel.receive_batch("dh.blinded", dh_steps.POINTS, rows=10)
+        channel.receive_batch("never", dh_steps.POINTS, rows=10)
+
+    fails(session(wrong, receiving(width=0)), "receiver", BadMessage, text)
 
 
-def test_labels_are_opened_by_their_own_key_only():
-    outputs = digests([1, 2])
-    _, keys = labels.derive(bytes(32), outputs)
-    sealed = labels.seal(keys, marks([1, 2]))
-    assert (labels.open_sealed(keys, sealed) == marks([1, 2])).all()
-    assert (sealed[0] != labels.seal(labels.derive(b"\1" * 32, outputs)[1], marks([1, 2]))[0]).any()
-    with pytest.raises(BadMessage, match="does not open"):
-        labels.open_sealed(keys[::-1], sealed)
-    with pytest.raises(BadMessage, match="does not open"):
-        labels.open_sealed(keys, sealed ^ 1)
+@pytest.mark.parametrize("ordered", [True, False])
+def test_the_compiled_group_refuses_and_agrees_as_libsodium_does(monkeypatch, ordered):
+    monkeypatch.setattr(dh_steps, "backend", lambda rows: Kernel())
+    _, result = run(list(range(40)), list(range(30, 60)), ordered=ordered).both()
+    assert result.size == 10
+
+    def tamper(number, frame):
+        header = headers([frame])[0]
+        return [frame[:-32] + bytes.fromhex(BAD[3]) if header.name == "dh.replies" and header.length else frame]
+
+    fails(run([1, 2, 3], [2, 3, 4], ordered=ordered, tamper=tamper), "receiver", BadMessage, "group element")

@@ -41,6 +41,14 @@ def test_bad_encodings_and_zero_are_refused_anywhere_in_a_batch(bad):
         GROUP.multiply(GROUP.random_scalar(), points)
 
 
+def test_an_element_with_its_highest_bit_set_is_refused():
+    """It is not canonical (RFC 9496, 4.3.1), though libsodium before 1.0.20 takes it."""
+    point = bytearray(GENERATOR)
+    point[31] |= 0x80
+    with pytest.raises(BadMessage):
+        GROUP.multiply(GROUP.random_scalar(), rows(bytes(point)))
+
+
 @pytest.mark.parametrize("row", RISTRETTO["uniform_bytes_to_element"], ids=lambda row: row["encoding"][:8])
 def test_elements_from_uniform_bytes(row):
     element = Libsodium().from_uniform(rows(bytes.fromhex(row["uniform_bytes"])))
