@@ -17,25 +17,39 @@ from protocols.paillier import cipher
 from protocols.paillier.cells import CellLayout, Totals
 from protocols.paillier.keys import PrivateKey, PublicKey
 from protocols.paillier.numbers import Rows
+from protocols.paillier.residues import Residues
 from protocols.paillier.slots import MOST_SLOT_BITS, Integers
 
 AMOUNT_WIDTH = (MOST_SLOT_BITS + 1) // 8
 
 
-def prepare(public: PublicKey, layout: CellLayout, sums: Rows, people: NDArray[np.int64]) -> tuple[Rows, Integers]:
+def prepare(
+    public: PublicKey,
+    layout: CellLayout,
+    sums: Rows,
+    people: NDArray[np.int64],
+    *,
+    noise: Totals | None = None,
+    source: Residues | None = None,
+) -> tuple[Rows, Integers]:
     """(rows to send uint8[groups, plaintexts · width], masks [groups, cells, amounts] to keep).
 
-    sums: of `cipher.sum_groups`; people: int64[groups], the rows in each. Raises ProtocolError if a group has more rows
-    than the layout has room for.
+    sums: of `cipher.sum_groups`; people: int64[groups], the rows in each; noise: the host's draws, one a count and one
+    an amount, which leave inside the sums; source: residues drawn beforehand. Raises ProtocolError if a group has more
+    rows than the layout has room for, or a draw is beyond the declared noise.
     """
     layout.layout.check_rows(int(people.max(initial=0)))
     masks = layout.draw_masks(len(sums))
-    return _prepare_with(public, layout, sums, masks), masks
+    if noise is not None:
+        sums = cipher.add_plain(public, sums, layout.encode_noise(noise.counts, noise.amounts, public))
+    return _prepare_with(public, layout, sums, masks, source), masks
 
 
-def _prepare_with(public: PublicKey, layout: CellLayout, sums: Rows, masks: Integers) -> Rows:
+def _prepare_with(
+    public: PublicKey, layout: CellLayout, sums: Rows, masks: Integers, source: Residues | None = None
+) -> Rows:
     masked = cipher.add_plain(public, sums, layout.encode_masks(masks, public))
-    return cipher.rerandomise(public, masked)
+    return cipher.rerandomise(public, masked, source)
 
 
 def open_sums(private: PrivateKey, layout: CellLayout, rows: Rows) -> Totals:

@@ -7,7 +7,7 @@ holds all primes of p - 1 and q - 1, which `phe` does not know.
 import functools
 import math
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, NoReturn, Self
 
 import gmpy2
 from gmpy2 import mpz
@@ -24,6 +24,13 @@ SMALL_FACTORS_BELOW = 1 << 20
 
 PUBLIC_FORMAT = b"paillier-public/1\n"
 PRIVATE_FORMAT = b"paillier-private/1\n"
+
+
+class Secret:
+    """What must not leave its process by accident: it can be neither pickled nor copied."""
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("secrets stay in their process")
 
 
 @dataclass(frozen=True)
@@ -89,7 +96,7 @@ class PublicKey:
 
 
 @dataclass(frozen=True)
-class PrivateKey:
+class PrivateKey(Secret):
     """Primes p < q of equal size, 3 modulo 4, with all primes of p - 1 and of q - 1. Raises ProtocolError otherwise."""
 
     p: int = field(repr=False)

@@ -3,6 +3,14 @@
 Canetti, Gennaro, Goldfeder, Makriyannis, Peled, "UC Non-Interactive, Proactive, Threshold ECDSA", figure 16 (Π-mod,
 ePrint 2021/060), made non-interactive with SHAKE-256. Keys without it were attacked as BitForge (CVE-2023-33241).
 It does not bound the factors from below (figure 28 does), which range proofs need but encryption does not.
+
+The figure answers each challenge with a fourth root and an n-th root. If a prime divides both n and φ(n), no more than
+one in so many numbers has an n-th root; `keys.check_public` has found no factor below 2^20, so that seven n-th roots
+leave 2^-140 (Goldberg, Reyzin, Sagga, Baldimtsi, ePrint 2018/057, section 3.2). They are what verifying takes time for.
+
+A proof depends on the key and on `context` alone: let that name the prover, make it once, and let each peer remember
+that it has verified it. Exponents that tell p and q go through `powmod_sec`; the Jacobi symbols modulo p, the
+inversions and the recombination around them take time that depends on p and q.
 """
 
 import hashlib
@@ -17,49 +25,51 @@ from protocols.errors import BadMessage
 from protocols.paillier.keys import PrivateKey, PublicKey
 
 ROUNDS = 128
-FORMAT = b"paillier-blum-proof/1\n"
-CHALLENGE_LABEL = b"cleanroom/paillier-blum-modulus/1"
+NTH_ROOTS = 7
+FORMAT = b"paillier-blum-proof/2\n"
+CHALLENGE_LABEL = b"cleanroom/paillier-blum-modulus/2"
 
 
 @dataclass(frozen=True)
 class _Round:
-    """x, a fourth root of y, -y, wy or -wy, as the bits `negated` and `turned` say; z, an n-th root of y."""
+    """x, a fourth root of y, -y, wy or -wy, as the bits `negated` and `turned` say."""
 
     x: int
     negated: bool
     turned: bool
-    z: int
 
 
 @dataclass(frozen=True)
 class _Proof:
-    """w, of Jacobi symbol -1, and the answers to ROUNDS challenges y."""
+    """w, of Jacobi symbol -1; answers to ROUNDS challenges y; n-th roots of the first NTH_ROOTS of them."""
 
     w: int
     rounds: tuple[_Round, ...]
+    nth_roots: tuple[int, ...]
 
     def to_bytes(self, width: int) -> bytes:
         parts = [FORMAT, self.w.to_bytes(width, "big")]
         for each in self.rounds:
-            parts += [bytes([each.negated | each.turned << 1]), *(i.to_bytes(width, "big") for i in (each.x, each.z))]
-        return b"".join(parts)
+            parts += [bytes([each.negated | each.turned << 1]), each.x.to_bytes(width, "big")]
+        return b"".join(parts + [z.to_bytes(width, "big") for z in self.nth_roots])
 
     @classmethod
     def from_bytes(cls, data: bytes, width: int) -> "_Proof":
-        body = data[len(FORMAT) :]
-        if not data.startswith(FORMAT) or len(body) != width + ROUNDS * (1 + 2 * width):
+        body, split = data[len(FORMAT) :], width + ROUNDS * (1 + width)
+        if not data.startswith(FORMAT) or len(body) != split + NTH_ROOTS * width:
             _refuse()
         rounds = []
-        for at in range(width, len(body), 1 + 2 * width):
-            flags, x, z = body[at], body[at + 1 : at + 1 + width], body[at + 1 + width : at + 1 + 2 * width]
-            if flags > 3:
+        for at in range(width, split, 1 + width):
+            if body[at] > 3:
                 _refuse()
-            rounds.append(_Round(int.from_bytes(x, "big"), bool(flags & 1), bool(flags & 2), int.from_bytes(z, "big")))
-        return cls(int.from_bytes(body[:width], "big"), tuple(rounds))
+            x = int.from_bytes(body[at + 1 : at + 1 + width], "big")
+            rounds.append(_Round(x, bool(body[at] & 1), bool(body[at] & 2)))
+        roots = tuple(int.from_bytes(body[at : at + width], "big") for at in range(split, len(body), width))
+        return cls(int.from_bytes(body[:width], "big"), tuple(rounds), roots)
 
 
 def prove(key: PrivateKey, context: bytes) -> bytes:
-    """The proof for key.public, good only with `context` (who proves to whom, in which session)."""
+    """The proof for key.public, good only with `context`, which names the prover."""
     p, q, n = mpz(key.p), mpz(key.q), key.public.modulus
     w = mpz(secrets.randbelow(key.public.n))
     while gmpy2.jacobi(w, n) != -1:
@@ -72,15 +82,16 @@ def prove(key: PrivateKey, context: bytes) -> bytes:
         a, b = (gmpy2.powmod_sec(y % x, e, x) for x, e in zip((p, q), exponents, strict=True))
         return int(b + q * ((a - b) * q_inverse % p))
 
-    rounds = []
-    for y in _challenges(key.public, int(w), context):
+    rounds, challenges = [], _challenges(key.public, int(w), context)
+    for y in challenges:
         # One of y, -y, wy, -wy is a square modulo both primes.
         turned = gmpy2.jacobi(y, n) == -1
         square = y * w % n if turned else y
         negated = gmpy2.jacobi(square, p) == -1
         square = -square % n if negated else square
-        rounds.append(_Round(power(square, fourth), negated, turned, power(y, nth)))
-    return _Proof(int(w), tuple(rounds)).to_bytes(key.public.plain_width)
+        rounds.append(_Round(power(square, fourth), negated, turned))
+    roots = tuple(power(y, nth) for y in challenges[:NTH_ROOTS])
+    return _Proof(int(w), tuple(rounds), roots).to_bytes(key.public.plain_width)
 
 
 def verify(public: PublicKey, proof: bytes, context: bytes) -> None:
@@ -91,16 +102,15 @@ def verify(public: PublicKey, proof: bytes, context: bytes) -> None:
     # 2. w has Jacobi symbol -1.
     if not 0 < parsed.w < n or gmpy2.jacobi(parsed.w, n) != -1:
         _refuse()
-    for y, answer in zip(_challenges(public, parsed.w, context), parsed.rounds, strict=True):
-        # 3. Roots within range.
-        if not (0 < answer.x < n and 0 < answer.z < n):
-            _refuse()
-        # 4. x is a fourth root: n has two prime factors, both 3 modulo 4.
+    challenges = _challenges(public, parsed.w, context)
+    for y, answer in zip(challenges, parsed.rounds, strict=True):
+        # 3. x is a fourth root, within range: n has two prime factors, both 3 modulo 4.
         square = y * parsed.w if answer.turned else y
-        if gmpy2.powmod(answer.x, 4, n) != (-square if answer.negated else square) % n:
+        if not 0 < answer.x < n or gmpy2.powmod(answer.x, 4, n) != (-square if answer.negated else square) % n:
             _refuse()
-        # 5. z is an n-th root: n is prime to φ(n).
-        if gmpy2.powmod(answer.z, n, n) != y:
+    for y, z in zip(challenges[:NTH_ROOTS], parsed.nth_roots, strict=True):
+        # 4. z is an n-th root, within range: n is prime to φ(n).
+        if not 0 < z < n or gmpy2.powmod(z, n, n) != y:
             _refuse()
 
 

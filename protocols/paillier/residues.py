@@ -8,138 +8,156 @@ Three sources, each for one adversary:
 - FullResidues, for re-randomising what goes back to the owner, who knows the factors, so that the assumption above
   says nothing: h^r u^b, r 64 bits longer than n, u of Jacobi symbol -1, b a bit. Within 2^-64 of uniform over all
   n-th residues for keys of our form; without u the Jacobi symbol of the product of the inputs would show through.
+
+Bases are drawn once a key and process, exponents by the operating system. Sources and pools hold secrets: none of
+them can be pickled or copied.
 """
 
 import functools
 import os
 import secrets
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import gmpy2
 import numpy as np
 from gmpy2 import mpz
-from numpy.typing import NDArray
 
-from protocols.paillier.keys import PrivateKey, PublicKey
-from protocols.paillier.numbers import Rows, pack
+from protocols.paillier.backend import ENCRYPTION, RERANDOMISATION, kernels
+from protocols.paillier.fixed_base import FixedBase
+from protocols.paillier.keys import PrivateKey, PublicKey, Secret
+from protocols.paillier.numbers import Rows, below, pack
 from protocols.paillier.primes import generator
 
-LARGEST_WINDOW = 12
+if TYPE_CHECKING:
+    from protocols.paillier.lanes import OwnerPowers, Powers
+
 STATISTICAL_BITS = 64
+WINDOW = 6
+"""FullResidues' coin is the first bit of a window of so many."""
 
 
 class Residues(Protocol):
     """A source of n-th residues."""
 
-    def draw(self, count: int) -> list[int]:
-        """`count` random n-th residues modulo n² (mpz), each for one use."""
+    def draw(self, count: int) -> Rows:
+        """uint8[count, width]: random n-th residues modulo n², each for one use."""
 
 
-class FixedBase:
-    """Powers of one base, many at a time. Holds only the base's squarings; tables live as long as one window of a call.
-
-    All exponents of a call go through a window together, so that its table of 2^w powers serves all of them; w
-    follows from their number, and a call with few exponents does not pay for large tables.
-    """
-
-    def __init__(self, base: int, bits: int, modulus: int) -> None:
-        """`base` modulo `modulus`, for exponents of at most `bits` bits."""
-        self.bits, self.modulus = bits, modulus
-        self.squarings = [mpz(base)]
-        for _ in range(bits - 1):
-            self.squarings.append(self.squarings[-1] ** 2 % modulus)
-
-    def powers(self, exponents: Rows) -> list[int]:
-        """The base to each of the little-endian uint8[n, ceil(bits / 8)] exponents (mpz)."""
-        modulus, window = self.modulus, self._window(len(exponents))
-        results = [mpz(1)] * len(exponents)
-        for i, digits in enumerate(_digits(exponents, window, self.bits)):
-            table = self._table(i * window, min(window, self.bits - i * window))
-            results = [power * table[digit] % modulus for power, digit in zip(results, digits.tolist(), strict=True)]
-        return results
-
-    def _window(self, count: int) -> int:
-        """Bits a window with the fewest multiplications for `count` exponents."""
-        return min(range(1, LARGEST_WINDOW + 1), key=lambda w: -(-self.bits // w) * ((1 << w) + count))
-
-    def _table(self, at: int, window: int) -> list[int]:
-        base, table = self.squarings[at], [mpz(1)]
-        for _ in range((1 << window) - 1):
-            table.append(table[-1] * base % self.modulus)
-        return table
-
-
-def _digits(exponents: Rows, window: int, bits: int) -> NDArray[np.int64]:
-    """int64[windows, n]: the base-2^window digits of the exponents, lowest first."""
-    windows = -(-bits // window)
-    weights = 1 << np.arange(window, dtype=np.int64)
-    digits = np.zeros((windows, len(exponents)), np.int64)
-    for start in range(0, len(exponents), 1024):
-        part = np.unpackbits(exponents[start : start + 1024], axis=1, bitorder="little", count=bits)
-        padded = np.pad(part, ((0, 0), (0, windows * window - bits)))
-        digits[:, start : start + 1024] = (padded.reshape(-1, windows, window) @ weights).T
-    return digits
-
-
-class OwnerResidues:
+class OwnerResidues(Secret):
     """Uniform n-th residues, for whoever has the key."""
 
     def __init__(self, key: PrivateKey) -> None:
-        n = key.public.n
+        self.key = key
         self.p_square, self.q_square = mpz(key.p) ** 2, mpz(key.q) ** 2
-        self.inverse = gmpy2.invert(self.q_square, self.p_square)
-        self.halves = tuple(
-            (FixedBase(gmpy2.powmod(generator(p, factors), n, square), p.bit_length(), square), p - 1)
-            for p, factors, square in (
-                (key.p, key.p_factors, self.p_square),
-                (key.q, key.q_factors, self.q_square),
-            )
+        drawn = generator(key.p, key.p_factors), generator(key.q, key.q_factors)
+        self.p_base = gmpy2.powmod(drawn[0], key.public.n, self.p_square)
+        self.q_base = gmpy2.powmod(drawn[1], key.public.n, self.q_square)
+
+    def draw(self, count: int) -> Rows:
+        """See Residues."""
+        exponents = _below(self.key.p - 1, count), _below(self.key.q - 1, count)
+        if kernels(count, ENCRYPTION):
+            made: Rows = self._lanes.residues(*exponents)
+            return made
+        return self._portable(*exponents)
+
+    def _portable(self, p_exponents: Rows, q_exponents: Rows) -> Rows:
+        p_base, q_base = self._fixed_bases
+        p2, q2, inverse = self.p_square, self.q_square, gmpy2.invert(self.q_square, self.p_square)
+        halves = zip(p_base.powers(p_exponents), q_base.powers(q_exponents), strict=True)
+        return pack([b + q2 * ((a - b) * inverse % p2) for a, b in halves], self.key.public.width)
+
+    @functools.cached_property
+    def _fixed_bases(self) -> tuple[FixedBase, FixedBase]:
+        return (
+            FixedBase(self.p_base, self.key.p.bit_length(), self.p_square),
+            FixedBase(self.q_base, self.key.q.bit_length(), self.q_square),
         )
 
-    def draw(self, count: int) -> list[int]:
+    @functools.cached_property
+    def _lanes(self) -> "OwnerPowers":
+        from protocols.paillier.lanes import OwnerPowers
+
+        return OwnerPowers(self.key, (self.p_base, self.q_base))
+
+
+class _PublicResidues(Secret):
+    """h^r, times u^b where there is a u, for whoever has the public key only."""
+
+    turn: int | None = None
+
+    def __init__(self, key: PublicKey, bits: int, each: int) -> None:
+        """bits: of r; each: what one is worth (`backend`)."""
+        self.key, self.bits, self.each = key, bits, each
+        x = mpz(secrets.randbelow(key.n - 2) + 2)
+        self.base = gmpy2.powmod(-x * x % key.modulus, key.modulus, key.square)
+
+    def draw(self, count: int) -> Rows:
         """See Residues."""
-        left, right = (base.powers(_uniform_below(order, count)) for base, order in self.halves)
-        p2, q2, inverse = self.p_square, self.q_square, self.inverse
-        return [b + q2 * ((a - b) * inverse % p2) for a, b in zip(left, right, strict=True)]
+        exponents = self._exponents(count)
+        if found := kernels(count, self.each):
+            made: Rows = found.residues(self.key, self._lanes, exponents)
+            return made
+        return self._portable(exponents)
+
+    def _exponents(self, count: int) -> Rows:
+        return np.frombuffer(os.urandom(count * (self.bits // 8)), np.uint8).reshape(count, self.bits // 8)
+
+    def _portable(self, exponents: Rows) -> Rows:
+        return pack(self._fixed_base.powers(exponents), self.key.width)
+
+    @functools.cached_property
+    def _fixed_base(self) -> FixedBase:
+        return FixedBase(self.base, self.bits, self.key.square)
+
+    @functools.cached_property
+    def _lanes(self) -> "Powers":
+        from protocols.paillier.lanes import Powers, public_ring
+
+        return Powers(public_ring(self.key), self.base, self.bits, self.turn)
 
 
-def _uniform_below(limit: int, count: int) -> Rows:
-    return pack((secrets.randbelow(limit) for _ in range(count)), (limit.bit_length() + 7) // 8)
-
-
-def _random_rows(count: int, bits: int) -> Rows:
-    return np.frombuffer(os.urandom(count * (bits // 8)), np.uint8).reshape(-1, bits // 8)
-
-
-class ShortResidues:
-    """n-th residues under the assumption of Damgård, Jurik and Nielsen, for whoever has the public key only."""
+class ShortResidues(_PublicResidues):
+    """n-th residues under the assumption of Damgård, Jurik and Nielsen."""
 
     def __init__(self, key: PublicKey) -> None:
-        self.bits = key.bits // 2
-        self.base = FixedBase(_negated_square(key), self.bits, key.square)
-
-    def draw(self, count: int) -> list[int]:
-        """See Residues."""
-        return self.base.powers(_random_rows(count, self.bits))
+        super().__init__(key, key.bits // 2, ENCRYPTION)
 
 
-class FullResidues:
+class FullResidues(_PublicResidues):
     """n-th residues that are uniform to the key's owner too."""
 
+    turn: int
+
     def __init__(self, key: PublicKey) -> None:
-        self.bits, self.square = key.bits + STATISTICAL_BITS, key.square
-        self.base = FixedBase(_negated_square(key), self.bits, self.square)
+        super().__init__(key, key.bits + STATISTICAL_BITS, RERANDOMISATION)
         self.turn = _of_negative_symbol(key)
+        self.coin = -(-self.bits // WINDOW) * WINDOW
 
-    def draw(self, count: int) -> list[int]:
-        """See Residues."""
-        powers = self.base.powers(_random_rows(count, self.bits))
-        return [power * self.turn % self.square if secrets.randbits(1) else power for power in powers]
+    def _exponents(self, count: int) -> Rows:
+        rows = np.zeros((count, self.coin // 8 + 1), np.uint8)
+        rows[:, : self.bits // 8] = super()._exponents(count)
+        coins = np.frombuffer(os.urandom(count), np.uint8) & 1
+        rows[:, self.coin // 8] |= coins << (self.coin % 8)
+        return rows
+
+    def _portable(self, exponents: Rows) -> Rows:
+        powers, square = self._fixed_base.powers(exponents), self.key.square
+        coins = exponents[:, self.coin // 8] >> (self.coin % 8) & 1
+        turned = (power * (self.turn if coin else 1) % square for power, coin in zip(powers, coins, strict=True))
+        return pack(turned, self.key.width)
 
 
-def _negated_square(key: PublicKey) -> int:
-    x = mpz(secrets.randbelow(key.n - 2) + 2)
-    return gmpy2.powmod(-x * x % key.modulus, key.modulus, key.square)  # type: ignore[no-any-return]
+def _below(limit: int, count: int) -> Rows:
+    """uint8[count, ...], little-endian, uniform below `limit`: drawn again until they are."""
+    width, spare = (limit.bit_length() + 7) // 8, -limit.bit_length() % 8
+    kept, wanted = [np.empty((0, width), np.uint8)], count
+    while wanted > 0:
+        rows = np.frombuffer(bytearray(os.urandom(wanted * width)), np.uint8).reshape(-1, width)
+        rows[:, -1] >>= spare
+        kept.append(rows[below(rows, limit)])
+        wanted -= len(kept[-1])
+    return np.concatenate(kept)
 
 
 def _of_negative_symbol(key: PublicKey) -> int:

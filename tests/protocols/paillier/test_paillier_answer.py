@@ -5,9 +5,10 @@ import pytest
 
 from protocols.errors import BadMessage, ProtocolError
 from protocols.paillier import answer, cipher
-from protocols.paillier.cells import Amount, CellLayout
+from protocols.paillier.cells import Amount, CellLayout, Totals
 from protocols.paillier.keys import PrivateKey
 from protocols.paillier.numbers import pack, unpack
+from protocols.paillier.pools import Pool
 
 AMOUNTS = (Amount("spend", -50_000, 10_000_000), Amount("visits", 0, 99))
 GROUPS = 3
@@ -100,6 +101,21 @@ def test_the_key_holder_refuses_what_is_no_answer(small: PrivateKey, other: Priv
     foreign = cipher.encrypt(small, np.full((1, story.layout.plaintexts * small.public.plain_width), 1, np.uint8))
     with pytest.raises(BadMessage, match="decrypted sum"):
         answer.open_sums(small, story.layout, foreign)
+
+
+def test_noise_leaves_inside_the_sums(small: PrivateKey) -> None:
+    layout = CellLayout(512, 1, (Amount("spend", 0, 100, noise=50),), 10, count_noise=3)
+    labels = cipher.encrypt(small, layout.encode(np.zeros(2, np.int64), np.array([[40], [60]]), small.public))
+    sums = cipher.sum_groups(small.public, labels, np.zeros(2, np.int64), 2)
+    counts, amounts = np.array([[3], [-2]]), np.array([[[-50]], [[7]]], object)
+    people, source = np.array([2, 0]), Pool(small.public, 2)
+    rows, masks = answer.prepare(small.public, layout, sums, people, noise=Totals(counts, amounts), source=source)
+    seen = answer.open_sums(small, layout, rows)
+    assert seen.counts.tolist() == [[5], [-2]]
+    assert answer.unmask(layout, seen.amounts, masks).tolist() == [[[50]], [[7]]]
+    for beyond in (Totals(counts + 1, amounts), Totals(counts, amounts - 1)):
+        with pytest.raises(ProtocolError, match="would leave its slot"):
+            answer.prepare(small.public, layout, sums, people, noise=beyond)
 
 
 def test_the_host_refuses_an_amount_that_cannot_be(small: PrivateKey) -> None:
