@@ -1,0 +1,194 @@
+"""The messages of the vole match and their forms: what comes is checked here, its sizes before anything is done."""
+
+from dataclasses import asdict
+
+import numpy as np
+import pyarrow as pa
+
+from protocols import canary
+from protocols.channel import Channel
+from protocols.errors import BadMessage, ProtocolError
+from protocols.kernels.vole import DEGREE, LANES
+from protocols.psi.vole import base_ot
+from protocols.psi.vole.code import Words
+from protocols.psi.vole.parameters import CODE_LENGTH, LEAST_ROWS, MOST_ROWS, Layout
+from protocols.psi.vole.trees import CHECK_BYTES, SEED_BYTES, Sums
+from protocols.rows import Bytes, schema, to_batch, to_rows
+
+VERSION = 1
+TRANSFERS = CODE_LENGTH * DEGREE
+PLANE_BYTES = 8 * LANES
+MOST_ATTEMPTS = 8
+_SIZES = pa.schema(
+    [pa.field(name, pa.int64(), nullable=False) for name in ("version", "rows", "width", "label", "canaries")]
+)
+_ATTEMPT = pa.schema([pa.field("attempt", pa.int64(), nullable=False)])
+_POINTS = schema({"point": base_ot.POINT_BYTES})
+_SUMS = schema({"left": SEED_BYTES, "right": SEED_BYTES})
+_TOTALS = schema({"total": CHECK_BYTES})
+_DIGEST = schema({"digest": 32})
+_PLANES = schema({"plane": PLANE_BYTES})
+_HASHED = schema({"plane": 16})
+
+
+def exchange_sizes(channel: Channel, rows: int, width: int, label: int, *, most: int, sending: bool) -> int:
+    """The peer's rows, before anything is done with them. most: what this side allows, canaries not counted.
+
+    Raises ProtocolError for what the two sides do not share, BadMessage for a number of rows that is not allowed.
+    """
+    mine = [VERSION, rows, width, label, canary.COUNT]
+    batch = pa.record_batch([pa.array([value]) for value in mine], schema=_SIZES)
+    theirs = _exchange(channel, "vole.sizes", batch, skipping="rows")
+    least = canary.COUNT + (LEAST_ROWS if sending else 0)
+    if not least <= theirs["rows"] <= min(most, MOST_ROWS) + canary.COUNT:
+        raise BadMessage("The peer's declared number of rows is not allowed.")
+    return theirs["rows"]
+
+
+def exchange_layout(channel: Channel, layout: Layout) -> None:
+    """Raises ProtocolError that names the first number in which the two sides' layouts differ."""
+    values = asdict(layout)
+    form = pa.schema([pa.field(name, pa.int64(), nullable=False) for name in values])
+    batch = pa.record_batch([pa.array([value]) for value in values.values()], schema=form)
+    _exchange(channel, "vole.layout", batch)
+
+
+def _exchange(channel: Channel, name: str, mine: pa.RecordBatch, skipping: str = "") -> dict[str, int]:
+    channel.send_batch(name, mine)
+    theirs = _one(channel.receive_batch(name, mine.schema, rows=1), 1).to_pylist()[0]
+    for column, ours in mine.to_pylist()[0].items():
+        if column != skipping and theirs[column] != ours:
+            raise ProtocolError(
+                "The two sides do not agree on {name}: {ours} here, {theirs} there.",
+                name=column,
+                ours=ours,
+                theirs=theirs[column],
+            )
+    return dict(theirs)
+
+
+# -- oblivious transfers and trees
+
+
+def send_points(channel: Channel, points: Bytes) -> None:
+    """The chooser's first points."""
+    channel.send_batch("vole.points", to_batch(_POINTS, points))
+
+
+def receive_points(channel: Channel) -> Bytes:
+    """uint8[210, 32]."""
+    return _columns(channel, "vole.points", _POINTS, TRANSFERS)[0]
+
+
+def send_trees(channel: Channel, reply: bytes, sums: Sums) -> None:
+    """The offerer's reply and what its trees need."""
+    channel.send_batch("vole.reply", to_batch(_POINTS, np.frombuffer(reply, np.uint8)[None]))
+    padded = sums.padded.reshape(TRANSFERS, 2, SEED_BYTES)
+    channel.send_batch("vole.trees", to_batch(_SUMS, padded[:, 0], padded[:, 1]))
+    channel.send_batch("vole.totals", to_batch(_TOTALS, sums.totals))
+    channel.send_batch("vole.leaves", to_batch(_DIGEST, np.frombuffer(sums.digest, np.uint8)[None]))
+
+
+def receive_trees(channel: Channel) -> tuple[bytes, Sums]:
+    """(reply, sums)."""
+    reply = _columns(channel, "vole.reply", _POINTS, 1)[0]
+    left, right = _columns(channel, "vole.trees", _SUMS, TRANSFERS)
+    totals = _columns(channel, "vole.totals", _TOTALS, CODE_LENGTH)[0]
+    digest = _columns(channel, "vole.leaves", _DIGEST, 1)[0]
+    padded = np.stack([left, right], axis=1).reshape(CODE_LENGTH, DEGREE, 2, SEED_BYTES)
+    return reply.tobytes(), Sums(padded, totals, digest.tobytes())
+
+
+# -- buckets
+
+
+def send_attempt(channel: Channel, bucket: int, attempt: int) -> None:
+    """Which seed of the bucket's rows could be solved."""
+    channel.send_batch("vole.attempt", pa.record_batch([pa.array([attempt])], schema=_ATTEMPT), bucket)
+
+
+def receive_attempt(channel: Channel, bucket: int) -> int:
+    """0 to 7, and but for one session in 2^40 0."""
+    batch = _one(channel.receive_batch("vole.attempt", _ATTEMPT, bucket, rows=1), 1)
+    attempt: int = batch.column(0)[0].as_py()
+    if not 0 <= attempt < MOST_ATTEMPTS:
+        raise BadMessage("The content of a message is malformed.")
+    return attempt
+
+
+def send_correction(channel: Channel, bucket: int, planes: Words) -> None:
+    """A bin's correction uint64[blocks, 35, 48]; nothing of it is kept."""
+    channel.send_batch("vole.correction", to_batch(_PLANES, planes.view(np.uint8).reshape(-1, PLANE_BYTES)), bucket)
+
+
+def receive_correction(channel: Channel, bucket: int, planes: Words) -> None:
+    """Into uint64[blocks, 35, 48]. Raises BadMessage unless it is filled."""
+    into, done = planes.view(np.uint8).reshape(-1, PLANE_BYTES), 0
+    for batch in channel.receive("vole.correction", _PLANES, bucket, rows=len(into)):
+        into[done : done + batch.num_rows] = to_rows(batch.column(0))
+        done += batch.num_rows
+    check_count(done, len(into))
+
+
+def send_check(channel: Channel, bucket: int, message: Bytes, digest: bytes) -> None:
+    """A group's hashed message planes and the digest of the rest."""
+    channel.send_batch("vole.check", to_batch(_HASHED, message), bucket)
+    channel.send_batch("vole.check-digest", to_batch(_DIGEST, np.frombuffer(digest, np.uint8)[None]), bucket)
+
+
+def receive_check(channel: Channel, bucket: int, planes: int) -> tuple[Bytes, bytes]:
+    """(hashed message planes uint8[planes, 16], digest)."""
+    message = _columns(channel, "vole.check", _HASHED, planes, bucket)[0]
+    return message, _columns(channel, "vole.check-digest", _DIGEST, 1, bucket)[0].tobytes()
+
+
+# -- masks
+
+
+def mask_schema(mask_bytes: int) -> pa.Schema:
+    """A mask in two columns."""
+    return schema({"high": 8, "low": mask_bytes - 8})
+
+
+def label_schema(width: int) -> pa.Schema:
+    """A sealed label."""
+    return schema({"label": width})
+
+
+def send_masks(channel: Channel, bucket: int, hi: Words, lo: Words, mask_bytes: int) -> None:
+    """Masks (hi, lo) as they stand."""
+    low = lo.astype("<u8", copy=False).view(np.uint8).reshape(-1, 8)[:, : mask_bytes - 8]
+    high = hi.astype("<u8", copy=False).view(np.uint8).reshape(-1, 8)
+    channel.send_batch("vole.masks", to_batch(mask_schema(mask_bytes), high, low), bucket)
+
+
+def receive_masks(channel: Channel, bucket: int, rows: int, mask_bytes: int) -> tuple[Words, Words]:
+    """(hi, lo) of so many masks. Raises BadMessage unless they ascend, each but once."""
+    hi, lo = np.empty(rows, "<u8"), np.zeros((rows, 8), np.uint8)
+    done = 0
+    for batch in channel.receive("vole.masks", mask_schema(mask_bytes), bucket, rows=rows):
+        part = slice(done, done + batch.num_rows)
+        hi[part] = to_rows(batch.column(0)).reshape(-1).view("<u8")
+        lo[part, : mask_bytes - 8] = to_rows(batch.column(1))
+        done += batch.num_rows
+    check_count(done, rows)
+    low = lo.view("<u8").reshape(-1)
+    if not ((hi[1:] > hi[:-1]) | ((hi[1:] == hi[:-1]) & (low[1:] > low[:-1]))).all():
+        raise BadMessage("The peer's items are not distinct.")
+    return hi.astype(np.uint64, copy=False), low.astype(np.uint64, copy=False)
+
+
+def check_count(received: int, declared: int) -> None:
+    """Raises BadMessage for fewer rows than were declared; more never get this far."""
+    if received != declared:
+        raise BadMessage("A message has fewer rows than were declared.")
+
+
+def _one(batch: pa.RecordBatch | None, rows: int) -> pa.RecordBatch:
+    check_count(0 if batch is None else batch.num_rows, rows)
+    return batch
+
+
+def _columns(channel: Channel, name: str, form: pa.Schema, rows: int, bucket: int = 0) -> list[Bytes]:
+    batch = _one(channel.receive_batch(name, form, bucket, rows=rows), rows)
+    return [to_rows(column) for column in batch.columns]
