@@ -16,11 +16,9 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
-from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
@@ -29,9 +27,11 @@ from protocols import canary
 from protocols.canary import Canaries
 from protocols.channel import FRAME_BYTES, Channel
 from protocols.errors import BadMessage
-from protocols.rows import Bytes, Indices, repeated_items, schema, to_batch, to_rows
+from protocols.psi import tokens as bulk
+from protocols.psi.tokens import Pair
+from protocols.rows import Bytes, Indices, schema, to_batch, to_rows
 
-TOKEN_BYTES = 16
+TOKEN_BYTES = bulk.BYTES
 VALUE_BYTES = 8
 MOST_ROWS = 1 << 32
 _ROOM_LABEL = b"cleanroom/keyed-room/1"
@@ -82,7 +82,12 @@ def identity_tokens(key: bytes, items: Bytes) -> Bytes:
     One block an item makes ECB what is wanted: a permutation under a secret key, so that equal items, and only these,
     have equal tokens, and a token tells nothing else.
     """
-    return _blocks(subkey(key, _IDENTITY_LABEL), np.ascontiguousarray(items[:, :TOKEN_BYTES]))
+    return bulk.encrypted(subkey(key, _IDENTITY_LABEL), items)
+
+
+def identities(key: bytes, tokens: Bytes) -> Bytes:
+    """The reverse of `identity_tokens`: the digests' first 16 bytes."""
+    return bulk.decrypted(subkey(key, _IDENTITY_LABEL), tokens)
 
 
 def value_tokens(key: bytes, column: str, codes: Indices) -> Bytes:
@@ -92,13 +97,7 @@ def value_tokens(key: bytes, column: str, codes: Indices) -> Bytes:
     """
     blocks = np.zeros((len(codes), 2), "<i8")
     blocks[:, 0] = codes
-    return _blocks(subkey(key, _VALUE_LABEL + column), blocks.view(np.uint8))[:, :VALUE_BYTES].copy()
-
-
-def _blocks(key: bytes, blocks: Bytes) -> Bytes:
-    encryptor = Cipher(algorithms.AES256(key), modes.ECB()).encryptor()  # noqa: S305 - one block an item, see above
-    encrypted = encryptor.update(blocks.reshape(-1).data) + encryptor.finalize()
-    return np.frombuffer(encrypted, np.uint8).reshape(blocks.shape)
+    return bulk.encrypted(subkey(key, _VALUE_LABEL + column), blocks.view(np.uint8))[:, :VALUE_BYTES].copy()
 
 
 def seal(key: bytes, label: str, content: bytes) -> bytes:
@@ -147,29 +146,53 @@ def owner(
     items, PeerAborted.
     """
     n = len(items)
-    tokens = np.concatenate([identity_tokens(key, items), (dummies := identity_tokens(key, canaries.rows))])
-    order = _ascending(tokens)
-    channel.send_batch("keyed.size", pa.record_batch([pa.array([len(tokens)])], schema=_SIZE))
-    layout = _layout(columns)
-    fills = {name: np.frombuffer((fill or {}).get(name, bytes(width)), np.uint8) for name, width in columns.items()}
+    tokens = bulk.encrypted(subkey(key, _IDENTITY_LABEL), items, canaries.rows)
+    order = bulk.ascending(tokens)
+    channel.send_batch("keyed.size", _numbers(_SIZE, np.array([len(tokens)], np.int64)))
+    send_rows(channel, "keyed.rows", tokens, order, columns, _filled(values, n, columns, fill or {}))
+    name_canaries(channel, tokens[n:])
+    return Sent(order, n)
+
+
+def _filled(values: Columns, n: int, columns: Mapping[str, int], fill: Mapping[str, bytes]) -> Columns:
+    """`values` for rows below n, and for those from n on what fills their columns."""
+
+    def filled(rows: Indices) -> Mapping[str, Bytes]:
+        real = rows < n
+        given = values(rows[real])
+        if real.all():
+            return given
+        merged = {name: np.empty((len(rows), width), np.uint8) for name, width in columns.items()}
+        for name, cells in merged.items():
+            cells[real], cells[~real] = given[name], np.frombuffer(fill.get(name, bytes(columns[name])), np.uint8)
+        return merged
+
+    return filled
+
+
+def send_rows(
+    channel: Channel, name: str, tokens: Bytes, order: Indices, columns: Mapping[str, int], values: Columns
+) -> None:
+    """The message `name`: the tokens in this order, with their columns."""
     step = max(1, min(_BATCH, FRAME_BYTES // (TOKEN_BYTES + sum(columns.values()))))
     for start in range(0, len(order), step):
         rows = order[start : start + step]
-        real = rows < n
-        given = values(rows[real])
-        cells = [_merge(given[name], real, fills[name]) for name in columns]
-        channel.send("keyed.rows", to_batch(layout, tokens[rows], *cells))
-    channel.end("keyed.rows")
+        given = values(rows) if columns else {}
+        channel.send(name, to_batch(layout(columns), bulk.take(tokens, rows), *(given[each] for each in columns)))
+    channel.end(name)
+
+
+def name_canaries(channel: Channel, dummies: Bytes) -> None:
+    """Once the operator has lined up the datasets, tell it which tokens uint8[6, 16] were dummies, and confirm."""
     channel.receive_batch("keyed.lined-up", _SIZE, rows=0)
     channel.send_batch("keyed.canaries", to_batch(_TOKENS, dummies))
     channel.confirm()
-    return Sent(order, n)
 
 
 def receive_matched(channel: Channel, sent: Sent) -> Indices:
     """The receiver's rows that matched, ascending. Raises BadMessage for positions that are not distinct rows of it."""
     batch = channel.receive_batch("keyed.matched", _POSITIONS, rows=sent.rows)
-    positions = np.empty(0, np.int64) if batch is None else batch.column(0).to_numpy()
+    positions = np.empty(0, np.int64) if batch is None else _values(batch)
     if len(positions) and (positions.min() < 0 or positions.max() >= len(sent.order)):
         raise BadMessage("The operator named rows that were not sent.")
     rows: Indices = np.sort(sent.order[positions])
@@ -178,31 +201,20 @@ def receive_matched(channel: Channel, sent: Sent) -> Indices:
     return rows
 
 
-def _ascending(tokens: Bytes) -> Indices:
-    """The order of the tokens as big-endian numbers. Raises ProtocolError where two are equal, as their items were."""
-    high, low = _words(tokens)
-    order = np.argsort(high)
-    if (np.diff(high[order]) == 0).any():  # rare unless items are repeated
-        order = np.lexsort((low, high))
-        if repeated := int(((np.diff(high[order]) == 0) & (np.diff(low[order]) == 0)).sum()):
-            raise repeated_items(repeated)
-    return order.astype(np.int64)
+def _numbers(of: pa.Schema, values: Indices) -> pa.RecordBatch:
+    """One column of whole numbers; pa.array would load pandas."""
+    column = pa.Array.from_buffers(pa.int64(), len(values), [None, pa.py_buffer(np.ascontiguousarray(values))])
+    return pa.record_batch([column], schema=of)
 
 
-def _words(tokens: Bytes) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.uint64]]:
-    words = tokens.view(">u8")
-    return words[:, 0].astype(np.uint64), words[:, 1].astype(np.uint64)
+def _values(batch: pa.RecordBatch) -> Indices:
+    column = batch.column(0)
+    values: Indices = np.frombuffer(column.buffers()[1], np.int64)[column.offset : column.offset + len(column)]
+    return values
 
 
-def _merge(given: Bytes, real: npt.NDArray[np.bool_], fill: Bytes) -> Bytes:
-    if real.all():
-        return given
-    merged = np.empty((len(real), len(fill)), np.uint8)
-    merged[real], merged[~real] = given, fill
-    return merged
-
-
-def _layout(columns: Mapping[str, int]) -> pa.Schema:
+def layout(columns: Mapping[str, int]) -> pa.Schema:
+    """A row on the wire: its token, then its columns of these widths."""
     return schema({"token": TOKEN_BYTES, **columns})
 
 
@@ -211,10 +223,15 @@ def _layout(columns: Mapping[str, int]) -> pa.Schema:
 
 @dataclass(frozen=True)
 class Received:
-    """rows: as declared, canaries included; batches: token fixed_size_binary(16), then the columns, ascending."""
+    """rows: as declared, canaries included; parts: the batches as they come, each with its tokens as words."""
 
     rows: int
-    batches: Iterator[pa.RecordBatch]
+    parts: Iterator[tuple[pa.RecordBatch, Pair]]
+
+    @property
+    def batches(self) -> Iterator[pa.RecordBatch]:
+        """token fixed_size_binary(16), then the columns, ascending."""
+        return (batch for batch, _ in self.parts)
 
 
 def operator(channel: Channel, columns: Mapping[str, int], *, most: int = MOST_ROWS) -> Received:
@@ -223,27 +240,40 @@ def operator(channel: Channel, columns: Mapping[str, int], *, most: int = MOST_R
     Raises BadMessage (also while the batches are read) for another number or order of rows than declared.
     """
     size = channel.receive_batch("keyed.size", _SIZE, rows=1)
-    rows = -1 if size is None else size.column(0)[0].as_py()
+    rows = -1 if size is None else int(_values(size)[0])
     if not canary.COUNT <= rows <= most + canary.COUNT:
         raise BadMessage("The peer's declared number of rows is not allowed.")
-    return Received(rows, _checked(channel, columns, rows))
+    return counted(channel, "keyed.rows", columns, rows)
 
 
-def _checked(channel: Channel, columns: Mapping[str, int], rows: int) -> Iterator[pa.RecordBatch]:
-    last, received = None, 0
-    for batch in channel.receive("keyed.rows", _layout(columns), rows=rows):
-        tokens = to_rows(batch.column(0))
-        _check_ascending(tokens, last)
-        last, received = tokens[-1:], received + len(tokens)
-        yield batch
-    if received != rows:
-        raise BadMessage("A message has fewer rows than were declared.")
+def counted(channel: Channel, name: str, columns: Mapping[str, int], rows: int) -> Received:
+    """The rows of a message, which must be as many as declared."""
+
+    def parts() -> Iterator[tuple[pa.RecordBatch, Pair]]:
+        rest = rows
+        for batch, tokens in rows_of(channel, name, columns, rows):
+            rest -= batch.num_rows
+            yield batch, tokens
+        if rest:
+            raise BadMessage("A message has fewer rows than were declared.")
+
+    return Received(rows, parts())
 
 
-def _check_ascending(tokens: Bytes, before: Bytes | None) -> None:
-    high, low = _words(tokens if before is None else np.concatenate([before, tokens]))
-    if not ((high[1:] > high[:-1]) | ((high[1:] == high[:-1]) & (low[1:] > low[:-1]))).all():
-        raise BadMessage("The peer's rows are not in the order of their tokens.")
+def rows_of(
+    channel: Channel, name: str, columns: Mapping[str, int], most: int
+) -> Iterator[tuple[pa.RecordBatch, Pair]]:
+    """The batches of a message of tokens with their columns, each with its tokens as words.
+
+    Raises BadMessage unless the tokens ascend.
+    """
+    before = (-1, -1)
+    for batch in channel.receive(name, layout(columns), rows=most):
+        high, low = bulk.words(to_rows(batch.column(0)))
+        if before >= (int(high[0]), int(low[0])) or not bulk.is_ascending(high, low):
+            raise BadMessage("The peer's rows are not in the order of their tokens.")
+        before = int(high[-1]), int(low[-1])
+        yield batch, (high, low)
 
 
 def named_canaries(channel: Channel) -> Bytes:
@@ -261,8 +291,14 @@ def check_canaries(left: Bytes, right: Bytes, left_tokens: Bytes, right_tokens: 
 
     Raises ProtocolError unless both named the same common ones, which stand on both sides, and the others on one.
     """
+    return canaries_among(left, right, bulk.words(left_tokens), bulk.words(right_tokens))
+
+
+def canaries_among(left: Bytes, right: Bytes, left_tokens: Pair, right_tokens: Pair) -> Bytes:
+    """As `check_canaries`, with the tokens as words."""
     common, own_left, own_right = left[: canary.COMMON], left[canary.COMMON :], right[canary.COMMON :]
-    at_left, at_right = (_stand_in(np.concatenate([left, right]), tokens) for tokens in (left_tokens, right_tokens))
+    named = bulk.words(np.concatenate([left, right]))
+    at_left, at_right = (bulk.index(*named, *tokens) >= 0 for tokens in (left_tokens, right_tokens))
     own = slice(canary.COMMON, canary.COUNT)
     agreed = (common == right[: canary.COMMON]).all(axis=1)
     agreed &= at_left[: canary.COMMON] & at_right[canary.COUNT : canary.COUNT + canary.COMMON]
@@ -272,14 +308,37 @@ def check_canaries(left: Bytes, right: Bytes, left_tokens: Bytes, right_tokens: 
     return np.concatenate([common, own_left, own_right])
 
 
-def _stand_in(few: Bytes, tokens: Bytes) -> npt.NDArray[np.bool_]:
-    """Which of a few tokens stand among many ascending ones: bool[len(few)]."""
-    high, places = tokens.view(">u8")[:, 0].astype(np.uint64), few.view(">u8")[:, 0].astype(np.uint64)
-    starts, ends = np.searchsorted(high, places, "left"), np.searchsorted(high, places, "right")
-    found = [(tokens[a:b] == one).all(axis=1).any() for one, a, b in zip(few, starts, ends, strict=True)]
-    return np.array(found, np.bool_)
+@dataclass(frozen=True)
+class LinedUp:
+    """Tokens of both sides as words, ascending, with each one's position in what the left side sent."""
+
+    tokens: Pair
+    positions: Indices
+
+
+def line_up(left: Received, right: Received) -> LinedUp:
+    """Which rows of `left` stand in `right` too. Streams both: holds a batch of each, and the matches.
+
+    Raises BadMessage as reading the batches does.
+    """
+    parts = list(bulk.joined(*((tokens for _, tokens in side.parts) for side in (left, right))))
+    nothing = np.empty(0, np.uint64)
+    high, low = (np.concatenate([nothing, *(getattr(part, name) for part in parts)]) for name in ("high", "low"))
+    return LinedUp((high, low), np.concatenate([np.empty(0, np.int64), *(part.left for part in parts)]))
+
+
+def without_canaries(found: LinedUp, left: Bytes, right: Bytes) -> Indices:
+    """The positions that are left once the canaries that each owner named are taken out.
+
+    Raises ProtocolError unless both named the same common ones, all of which matched, and none of the others did.
+    """
+    named = bulk.index(*bulk.words(np.concatenate([left, right])), *found.tokens).reshape(2, canary.COUNT)
+    common, own = named[:, : canary.COMMON], named[:, canary.COMMON :]
+    agreed = (left[: canary.COMMON] == right[: canary.COMMON]).all(axis=1) & (common >= 0).all(axis=0)
+    canary.check(agreed, own.ravel() >= 0)
+    return np.delete(found.positions, common[0])
 
 
 def send_matched(channel: Channel, positions: Indices) -> None:
     """Tell the receiver which of its rows matched, by their place in what it sent, canaries taken out."""
-    channel.send_batch("keyed.matched", pa.record_batch([pa.array(np.sort(positions))], schema=_POSITIONS))
+    channel.send_batch("keyed.matched", _numbers(_POSITIONS, np.sort(positions)))

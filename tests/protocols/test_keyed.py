@@ -15,7 +15,7 @@ from support import CONTRACT, Outcome, contents, digests, session, shapes
 from protocols import canary
 from protocols.channel import Channel
 from protocols.errors import BadMessage, PeerAborted, ProtocolError
-from protocols.psi import keyed
+from protocols.psi import keyed, tokens
 from protocols.rows import index_in, to_batch, to_rows
 
 KEY = hashlib.sha256(b"room key").digest()
@@ -80,6 +80,43 @@ def test_the_lined_up_rows_are_the_set_intersection(left, right):
     assert sorted(slots) == sorted(set(left) & set(right))  # each row kept its own columns
 
 
+def received(table: pa.Table, chunk: int) -> keyed.Received:
+    """What an owner sent, as if it came in small frames."""
+    batches = table.to_batches(max_chunksize=chunk)
+    return keyed.Received(table.num_rows, ((batch, tokens.words(to_rows(batch.column(0)))) for batch in batches))
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.sets(st.integers(0, 60)), st.sets(st.integers(0, 60)), st.integers(1, 9), st.integers(1, 9))
+def test_streams_of_any_frames_merge_to_the_same_rows(left, right, chunk, other):
+    sent, (left_table, left_named) = stream("merchant", sorted(left)).both()
+    _, (right_table, right_named) = stream("platform", sorted(right)).both()
+    found = keyed.line_up(received(left_table, chunk), received(right_table, other))
+    positions = keyed.without_canaries(found, left_named, right_named)
+    assert positions.tolist() == line_up((left_table, left_named), (right_table, right_named)).tolist()
+    assert {sorted(left)[row] for row in sent.order[positions]} == left & right
+
+
+def test_canaries_that_disagree_end_a_streamed_match():
+    _, (left_table, left) = stream("merchant", [1, 2, 3]).both()
+    _, (right_table, right) = stream("platform", [2, 3, 4]).both()
+
+    def found(one: pa.Table, other: pa.Table) -> keyed.LinedUp:
+        return keyed.line_up(received(one, 4), received(other, 4))
+
+    lined_up = found(left_table, right_table)
+    without_one = right_table.filter(
+        np.arange(len(right_table)) != tokens_of(right_table).tolist().index(list(right[0]))
+    )
+    for matches, one, other in (
+        (lined_up, left[::-1], right),  # named otherwise
+        (found(left_table, without_one), left, right),  # a common one is not there
+        (found(left_table, left_table), left, right),  # one-sided ones match
+    ):
+        with pytest.raises(ProtocolError, match="canaries"):
+            keyed.without_canaries(matches, one, other)
+
+
 def test_rows_come_in_the_order_of_their_tokens():
     sent, (table, _) = stream("merchant", list(range(100))).both()
     tokens = [row.tobytes() for row in tokens_of(table)]
@@ -96,7 +133,7 @@ def test_nothing_on_the_wire_is_a_candidate_or_its_hash():
         raw = digest.tobytes()
         forms = [raw, raw[:16], raw.hex().encode()]
         forms += [hashlib.new(name, raw).digest() for name in ("md5", "sha1", "sha256", "sha512")]
-        forms.append(keyed._blocks(bytes(32), digest[None, :16]).tobytes())
+        forms.append(tokens.encrypted(bytes(32), digest[None]).tobytes())
         assert not any(form[:8] in wire for form in forms)
     assert KEY not in wire
 
@@ -119,6 +156,28 @@ def test_tokens_are_a_permutation_under_a_key_of_their_own():
     own = keyed.subkey(KEY, "cleanroom/keyed-identity/1")
     encryptor = Cipher(algorithms.AES256(own), modes.ECB()).encryptor()
     assert tokens[7].tobytes() == encryptor.update(items[7, :16].tobytes())
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.integers(0, 255), max_size=60, unique=True), st.integers(0, 15))
+def test_order_is_that_of_big_endian_numbers(values, place):
+    """Tokens that differ in one byte alone, be it one by which they are not sorted first."""
+    some = np.zeros((len(values), 16), np.uint8)
+    some[:, place] = values
+    assert tokens.take(some, tokens.ascending(some)).tolist() == sorted(some.tolist())
+
+
+def test_many_tokens_are_ordered_as_by_a_comparison_of_both_halves():
+    some = np.random.default_rng(5).integers(0, 256, (70_000, 16), np.uint8)
+    some[:30_000, :3] = 7  # many agree in the bits that are sorted first
+    high, low = tokens.words(some)
+    assert (tokens.ascending(some) == np.lexsort((low, high))).all()
+    assert (tokens.to_bytes(high, low) == some).all()
+
+
+def test_identities_come_back_from_their_tokens():
+    items = digests(range(9))
+    assert (keyed.identities(KEY, keyed.identity_tokens(KEY, items)) == items[:, :16]).all()
 
 
 def test_value_tokens_depend_on_code_and_column_only():
@@ -174,6 +233,22 @@ def test_what_is_sealed_opens_under_its_key_and_label_only():
             keyed.open_sealed(key, label, content)
 
 
+def test_messages_from_fixed_keys_are_what_they_were():
+    """Known answers: what the operator reads off the wire is the same whatever machine and release sent it."""
+    _, (table, named) = stream("merchant", list(range(300))).both()
+    columns = [to_rows(table.column(name).chunk(0)).tobytes() for name in ("token", *COLUMNS)]
+    found = [hashlib.sha256(column).hexdigest()[:32] for column in (*columns, named.tobytes())]
+    assert found == KNOWN
+
+
+KNOWN = [
+    "85c58e4feece0740d470768efee4c5f5",
+    "0b45b8ffbd3328468e4c0c442d23ad28",
+    "c040b6593097b7b6d707e898238e17b3",
+    "327cee080b7490ea703229b71c1a320f",
+]
+
+
 # -- what goes wrong
 
 
@@ -189,9 +264,9 @@ def test_repeated_identities_are_refused():
 
 
 def test_equal_first_halves_of_two_tokens_are_no_reason_to_fail():
-    tokens = np.zeros((4, 16), np.uint8)
-    tokens[:, 15] = [3, 1, 2, 0]
-    assert keyed._ascending(tokens).tolist() == [3, 1, 2, 0]
+    some = np.zeros((4, 16), np.uint8)
+    some[:, 15] = [3, 1, 2, 0]
+    assert tokens.ascending(some).tolist() == [3, 1, 2, 0]
 
 
 def test_more_rows_than_the_contract_allows_are_refused():
