@@ -12,7 +12,10 @@ setup:
 setup-test:
 	@sh scripts/setup.sh test
 
-demo: setup      ## the whole story on sample data; ends with the path of an HTML report
+warm-up: setup   ## compile the fast kernels once
+	@.venv/bin/cleanroom warm-up
+
+demo: warm-up    ## the whole story on sample data; ends with the path of an HTML report
 	@.venv/bin/cleanroom demo --home demo-home --replace
 
 lint: setup      ## style, types, layers
@@ -23,8 +26,8 @@ test: setup-test lint ## lint, types, layers, all tests, branch coverage
 	$(PY) -m coverage run -m pytest -n 4
 	$(PY) -m coverage combine -q && $(PY) -m coverage report
 
-bench: setup     ## times and memory beside the peers' figures
-	$(PY) -m benchmarks --save
+bench: setup     ## times, memory and bytes beside plain joins; PEERS=1: beside peers too; QUICK=1: small sizes
+	$(PY) -m benchmarks --save $(if $(PEERS),--peers) $(if $(QUICK),--quick)
 
 wheels: setup    ## whether every locked package has wheels for Linux, Windows and macOS
 	$(PY) scripts/wheels.py

@@ -1,14 +1,28 @@
 """The command `cleanroom`: parse, call, render, exit code; nothing else. Heavy imports wait inside the commands."""
 
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich.console import Console
 
 from cleanroom import __version__
 from cleanroom.terminal import app as terminal
 from cleanroom.terminal import show
+from cleanroom.terminal.options import (
+    DEFAULT_HOME,
+    AsOf,
+    Explain,
+    HomeOption,
+    Json,
+    Language,
+    LinkOption,
+    MappingFile,
+    On,
+    Profile,
+    Protocol,
+    Receiver,
+)
 
 app = terminal.new(
     cls=terminal.Application, help="A data clean room: overlap, segment and measure users without showing them."
@@ -19,38 +33,6 @@ audit = terminal.new(help="Check afterwards who learned what.")
 app.add_typer(data, name="data")
 app.add_typer(room, name="room")
 app.add_typer(audit, name="audit")
-
-
-class Language(StrEnum):
-    """What --lang takes."""
-
-    en = "en"
-    zh = "zh"
-
-
-class Protocol(StrEnum):
-    """What --protocol takes."""
-
-    auto = "auto"
-    keyed = "keyed"
-    dh = "dh"
-    join_sum = "join-sum"
-
-
-class Receiver(StrEnum):
-    """What --receiver takes."""
-
-    platform = "platform"
-    merchant = "merchant"
-
-
-Json = Annotated[bool, typer.Option("--json", help="One JSON object on stdout, nothing else there.")]
-HomeOption = Annotated[Path, typer.Option("--home", help="The node's home folder.", envvar="CLEANROOM_HOME")]
-DEFAULT_HOME = Path("~/.cleanroom")
-On = Annotated[str, typer.Option(help="The identity: phone, email, openid, device, or the header of its column.")]
-Profile = Annotated[str | None, typer.Option(help="How identities are normalised, e.g. cn-mobile/1.")]
-MappingFile = Annotated[str | None, typer.Option("--mapping", help="TOML that says what the columns are.")]
-AsOf = Annotated[str | None, typer.Option(help="The day on which the data end, as 2026-01-31; otherwise yesterday.")]
 
 
 @app.callback()
@@ -87,21 +69,31 @@ def overlap(
     platform_mapping: Annotated[str | None, typer.Option(help="TOML: what the platform's columns are.")] = None,
     receipt: Annotated[Path | None, typer.Option(help="Write the signed receipt here.")] = None,
     home: Annotated[Path | None, typer.Option(help="Keep the parties' homes here; otherwise they are removed.")] = None,
+    no_operator: Annotated[bool, typer.Option("--no-operator", help="The two sides match alone.")] = False,
+    link: LinkOption = None,
+    explain: Explain = False,
     json: Json = False,
 ) -> None:
     """Run it and show what came of it."""
     from cleanroom.overlap import Overlap, run
+    from cleanroom.terminal.choice import explained_shown
     from cleanroom.terminal.overlap import shown
 
     given = {"merchant": merchant_mapping, "platform": platform_mapping}
     mappings = {side: path for side, path in given.items() if path}
     asked = Overlap(
         merchant, platform, on, profile, protocol.value, tuple(by or ()), tuple(sums or ()), receiver.value, members, k,
-        receipt, mappings,
+        receipt, mappings, operator=not no_operator, link=link,
     )  # fmt: skip
     with show.progress(json) as progress:
-        result = run(asked, home, progress)
-    show.result(result, json, lambda console: shown(console, result))
+        result = run(asked, home, progress, show.teller(json))
+
+    def people(console: Console) -> None:
+        shown(console, result)
+        if explain:
+            explained_shown(console, result["explained"])
+
+    show.result(result, json, people)
 
 
 @terminal.command(
@@ -146,6 +138,42 @@ def checkup(
 
     result = run_checkup(file, as_of, mapping, report)
     show.result(result, json, lambda console: checkup_shown(console, result))
+
+
+@terminal.command(
+    app,
+    "warm-up",
+    "Compile the fast kernels once, so that no run waits for it; remove what older versions had compiled.",
+    "cleanroom warm-up",
+)
+def warm_up(json: Json = False) -> None:
+    """Fill the compile cache."""
+    from cleanroom.terminal.choice import warm_shown
+    from cleanroom.warming import warm_up as compile_all
+
+    with show.progress(json) as progress:
+        result = compile_all(progress)
+    show.result(result, json, lambda console: warm_shown(console, result))
+
+
+@terminal.command(
+    app,
+    "bench",
+    "How quick the protocols are on this machine, in about a minute, on made-up identities.",
+    "cleanroom bench --save",
+)
+def bench(
+    quick: Annotated[bool, typer.Option("--quick", help="Small sizes only.")] = False,
+    save: Annotated[bool, typer.Option("--save", help="Keep the figures, for `auto` on this machine.")] = False,
+    json: Json = False,
+) -> None:
+    """Measure."""
+    from cleanroom.bench.run import measure
+    from cleanroom.terminal.choice import bench_shown
+
+    with show.progress(json) as progress:
+        result = measure(progress, quick=quick, save=save)
+    show.result(result, json, lambda console: bench_shown(console, result))
 
 
 # -- data
@@ -268,15 +296,24 @@ def room_new(
     k: Annotated[int, typer.Option("--k", help="The least number of people behind any number shown.")] = 100,
     purpose: Annotated[str, typer.Option(help="What for.")] = "audience overlap",
     out: Annotated[Path | None, typer.Option(help="Where the draft goes; otherwise NAME.toml here.")] = None,
+    link: LinkOption = None,
+    explain: Explain = False,
     home: HomeOption = DEFAULT_HOME,
     json: Json = False,
 ) -> None:
     """Write the draft, to be read, edited and signed."""
     from cleanroom.rooms.drafting import new
+    from cleanroom.terminal.choice import explained_shown
     from cleanroom.terminal.rooms import new_shown
 
-    result = new(home, name, role, dataset, partner, receiver, protocol.value, k, purpose, out)
-    show.result(result, json, lambda console: new_shown(console, result))
+    result = new(home, name, role, dataset, partner, receiver, protocol.value, k, purpose, out, link)
+
+    def people(console: Console) -> None:
+        new_shown(console, result)
+        if explain:
+            explained_shown(console, result["explained"])
+
+    show.result(result, json, people)
 
 
 @terminal.command(

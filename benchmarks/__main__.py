@@ -1,133 +1,83 @@
-"""`make bench`: the main job measured as whole processes, beside a plain join of the same files in the same run.
+"""`make bench`: every regime of the targets, as whole processes, beside plain joins and, with --peers, beside peers.
 
-Prints a Markdown table; `--save` writes it to docs/evidence/benchmarks.md. Times move from machine to machine: compare
-the ratios. The peers' figures are those of their own runs on the machine named, not of this one.
+Prints Markdown tables; --save writes them to docs/evidence and the READMEs, unless --quick. Contenders alternate, and
+the median of each counts. Times move from machine to machine: compare the ratios.
 """
 
 import argparse
+import datetime as dt
 import json
-import os
-import platform
-import statistics
-import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import numpy as np
-import pyarrow as pa
-import pyarrow.csv
-
-COMMAND = str(Path(sys.executable).with_name("cleanroom"))
-EVIDENCE = Path(__file__).parents[1] / "docs" / "evidence" / "benchmarks.md"
-Row = tuple[str, str, str, str]
-
-
-def files(folder: Path, rows: int) -> tuple[str, str]:
-    """Two CSV files of `rows` made-up phones each, half of them in both."""
-    draw = np.random.default_rng(rows)
-    phones = (draw.choice(9 * 10**8, rows + rows // 2, replace=False) + 13_000_000_000).astype(str)
-    paths = []
-    for name, part in (("merchant", phones[:rows]), ("platform", phones[rows // 2 :])):
-        path = folder / f"{name}-{rows}.csv"
-        columns = {
-            "phone": pa.array(part.tolist()),
-            "level": pa.array(draw.choice(["gold", "silver", "plain"], rows).tolist()),
-            "city": pa.array(draw.choice(["Shanghai", "Beijing", "Hangzhou", "Chengdu"], rows).tolist()),
-            "spend": pa.array(draw.gamma(2, 150, rows).round(2)),
-            "visits": pa.array(draw.poisson(3, rows)),
-        }
-        pa.csv.write_csv(pa.table(columns), path)
-        paths.append(str(path))
-    return paths[0], paths[1]
-
-
-def timed(work: Callable[[], object], times: int) -> tuple[float, list[object]]:
-    """(median seconds, what each run gave)."""
-    seconds, given = [], []
-    for _ in range(times):
-        start = time.perf_counter()
-        given.append(work())
-        seconds.append(time.perf_counter() - start)
-    return statistics.median(seconds), given
-
-
-def command(*words: str) -> dict[str, object]:
-    """A command's JSON."""
-    done = subprocess.run([COMMAND, *words, "--json"], capture_output=True, text=True, check=True)
-    return dict(json.loads(done.stdout))
-
-
-def plain_join(merchant: str, users: str, out: Path) -> float:
-    """Seconds of DuckDB joining the two plain files into a third, in a process of its own: the limit, no privacy."""
-    sql = f"COPY (SELECT b.* FROM read_csv('{users}') b JOIN read_csv('{merchant}') a USING (phone)) TO '{out}'"
-    start = time.perf_counter()
-    subprocess.run([sys.executable, "-c", f"import duckdb; duckdb.execute({sql!r})"], check=True)
-    return time.perf_counter() - start
-
-
-def overlap(folder: Path, protocol: str, rows: int, target: str, peer: str, times: int) -> Row:
-    """CSV in, members out."""
-    merchant, users = files(folder, rows)
-    out = folder / "members.csv"
-    words = ("overlap", merchant, users, "--protocol", protocol, "--members", str(out))
-    seconds, given = timed(lambda: command(*words), times)
-    limit = statistics.median(plain_join(merchant, users, folder / "plain.csv") for _ in range(times))
-    last = given[-1]
-    if not isinstance(last, dict) or last["overlap"]["value"] != rows // 2:
-        raise SystemExit("the overlap is wrong")
-    memory = max(last["peak_memory"].values()) >> 20
-    wire = last["wire_bytes"] / 2 / rows
-    figure = f"{seconds:.1f} s, {memory} MB a process at most, {wire:.0f} B an item"
-    return (f"`{protocol}` {rows:,} × {rows:,}, CSV → members", figure, target,
-            f"{seconds / limit:.1f} × plain DuckDB join ({limit:.2f} s); {peer}")  # fmt: skip
-
-
-def doctor(folder: Path, rows: int, times: int) -> Row:
-    """One file examined."""
-    merchant, _ = files(folder, rows)
-    seconds, _ = timed(lambda: command("data", "doctor", merchant), times)
-    return f"doctor, {rows:,} CSV rows", f"{seconds:.1f} s", "≤ 3 s", "–"
-
-
-def help_time(times: int) -> Row:
-    """`cleanroom --help`."""
-    seconds, _ = timed(lambda: subprocess.run([COMMAND, "--help"], capture_output=True, check=True), times)
-    return "`cleanroom --help`", f"{seconds:.2f} s", "≤ 0.4 s", "–"
+from benchmarks import product, regimes, report
+from benchmarks.peers import Installed, install
+from benchmarks.regimes import Operation, Plan, Row
+from cleanroom import machine
 
 
 def main() -> None:
-    """Run everything."""
+    """Run what is asked."""
     options = argparse.ArgumentParser(description=__doc__)
-    options.add_argument("--times", type=int, default=3, help="runs of each, of which the median counts")
-    options.add_argument("--save", action="store_true", help="write docs/evidence/benchmarks.md")
+    options.add_argument("--times", type=int, default=3, help="rounds of each regime, of which the median counts")
+    options.add_argument("--peers", action="store_true", help="also the peers, in venvs under PEERS_HOME")
+    options.add_argument("--quick", action="store_true", help="small sizes, one round, under two minutes")
+    options.add_argument("--save", action="store_true", help="write docs/evidence and the READMEs' tables")
+    options.add_argument("--only", default="", help="names of regimes, with commas between")
     given = options.parse_args()
-    peers = "SecretFlow RR22 4.3 s, its ECDH with a sound hash to the curve 348 s (their runs, another machine)"
-    slower = "OpenMined PSI 29.9 s (its run, another machine, one thread)"
+    peers = install() if given.peers else Installed({}, {})
+    product.warm_up()
     with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        rows = [
-            help_time(max(5, given.times)),
-            overlap(folder, "keyed", 20_000, "≤ 3 s", "a first match", given.times),
-            overlap(folder, "keyed", 1_000_000, "≤ 4 s, ≤ 400 MB", peers, given.times),
-            overlap(folder, "dh", 100_000, "≤ 16 s", slower, 1),
-            doctor(folder, 1_000_000, given.times),
-        ]
-    machine = f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}"
-    machine = f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}"
-    lines = [
-        f"{machine}, load {os.getloadavg()[0]:.1f}",
-        "",
-        "| what | measured (median) | target | beside |",
-        "|---|---|---|---|",
-        *(f"| {' | '.join(row)} |" for row in rows),
-    ]
-    text = "\n".join(lines) + "\n"
-    sys.stdout.write(text)
-    if given.save:
-        EVIDENCE.write_text("# Benchmarks\n\n`make bench` wrote this.\n\n" + text, "utf-8")
+        plan = Plan(Path(name), peers, given.times, given.quick)
+        rows, operations = _measured(plan, given.only.split(",") if given.only else ())
+    here = machine.here()
+    named = f"{here.name}, {here.cores} cores, {here.kind}"
+    done = report.Report(named, dt.date.today().isoformat(), rows, operations, peers.missing)
+    sys.stdout.write(report.markdown(done))
+    if given.save and not given.quick:
+        report.save(done)
+
+
+def _measured(plan: Plan, only: Sequence[str]) -> tuple[list[Row], list[Operation]]:
+    rows: list[Row] = []
+    operations: list[Operation] = []
+    for name, work in regimes_of(plan).items():
+        if only and name not in only:
+            continue
+        sys.stderr.write(f"{name} …\n")
+        found = work()
+        for each in found if isinstance(found, list) else [found]:
+            if isinstance(each, Operation):
+                operations.append(each)
+            else:
+                rows.append(each)
+            sys.stderr.write(json.dumps(each.work[0], ensure_ascii=False) + "\n")
+    return rows, operations
+
+
+def regimes_of(plan: Plan) -> dict[str, Callable[[], Row | list[Row] | list[Operation]]]:
+    """All of them, by name."""
+    more = {} if plan.quick else {"vole-10m": lambda: regimes.vole(plan, 10_000_000, 0, "≤ 8.5 s, ≤ 900 MB", 3)}
+    return {
+        "vole": lambda: regimes.vole(plan, 1_000_000, 100_000, "≤ 1.25 s, ≤ 46 B/item", 9),
+        **more,
+        "keyed": lambda: regimes.keyed(plan),
+        "dh": lambda: regimes.dh(plan),
+        "dh-small": lambda: regimes.dh_small(plan),
+        "oprf": lambda: regimes.oprf(plan),
+        "join-sum": lambda: regimes.join_sum(plan),
+        "slots": lambda: regimes.slots(plan, 2048, "≤ 70 s"),
+        "slots-3072": lambda: regimes.slots(plan, 3072, "–"),
+        "paillier": lambda: regimes.paillier(plan, 2048),
+        "paillier-3072": lambda: regimes.paillier(plan, 3072),
+        "overlap": lambda: product.overlap(plan, plan.rows(20_000, 5_000), "≤ 3 s"),
+        "overlap-1m": lambda: product.overlap(plan, plan.rows(1_000_000, 50_000), "≤ 4 s, ≤ 400 MB"),
+        "overlap-vole": lambda: product.overlap(plan, plan.rows(1_000_000, 50_000), "–", "--no-operator"),
+        "doctor": lambda: product.doctor(plan),
+        "help": lambda: product.help_time(plan),
+    }
 
 
 if __name__ == "__main__":

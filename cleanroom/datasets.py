@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from cleanroom.answer.epochs import forget_people
 from cleanroom.errors import UsageError
 from cleanroom.home import Home
 from cleanroom.importing import Wish, import_source, look, plain
@@ -94,6 +95,7 @@ def forget(home: Path, people: str, on: str, named: str | None) -> dict[str, Any
     if not parts:
         raise UsageError("Nobody was named that could be forgotten.", "Check the file with cleanroom data doctor.")
     digests = np.unique(np.concatenate(parts), axis=0)
+    forget_people(node)
     forgotten = node.vault.forget(digests, *others)
     with open_ledger(node) as ledger:
         for name, rows in forgotten.datasets.items():

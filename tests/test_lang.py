@@ -10,8 +10,8 @@ import pytest
 
 from cleanroom import lang
 from cleanroom.ledger import audit, receipt, words
-from cleanroom.rooms import desk, disclosure, terms
-from cleanroom.terminal import app, overlap, reasons
+from cleanroom.rooms import choose, desk, disclosure, terms
+from cleanroom.terminal import app, choice, overlap, reasons
 from connectors import doctor, headers, mapping
 
 ROOT = Path(__file__).parents[1]
@@ -29,7 +29,8 @@ TABLES: tuple[str, ...] = (
     *app._TITLES.values(), *app._TYPER_ERRORS.values(), *words.TEXTS.values(), *audit.LEDGER_STEPS, *receipt.STEPS,
     *desk.STEPS, *(note for notes in disclosure.NOTES.values() for note in notes), *reasons.REASONS.values(),
     *reasons.KINDS.values(), *terms.ROLES, *overlap.MINOR_CELLS, *doctor.LOSSES.values(), *doctor.REPAIRS.values(),
-    *doctor.UNREAD.values(), *mapping.IDENTITIES, "[OPTIONS]", "COMMAND [ARGS]...",
+    *doctor.UNREAD.values(), *mapping.IDENTITIES, *choose.LEARNS.values(), choose.SIZE_ONLY, *choice.KINDS.values(),
+    *choice.WHAT.values(), "[OPTIONS]", "COMMAND [ARGS]...",
 )  # fmt: skip
 """Texts that stand in tables, not at the place where they are shown."""
 
@@ -58,7 +59,7 @@ def _strings(node: ast.AST) -> Iterator[str]:
 def _of_call(path: Path, call: ast.Call, errors: set[str]) -> Iterator[str]:
     name = _name(call.func)
     places: tuple[int, ...] = (0, 1) if name in errors else TEXTS.get(name, ())
-    if path.name == "cli.py":
+    if path.name in ("cli.py", "options.py"):
         places = (2,) if name == "command" and len(call.args) == 4 else places
         yield from (text for keyword in call.keywords if keyword.arg == "help" for text in _strings(keyword.value))
     for place in places:
@@ -109,7 +110,7 @@ def test_the_tables_are_shown_texts_and_chinese_is_chinese() -> None:
     assert all(text in NAMES for text in plain), plain
 
 
-NAMES = {"openid"}
+NAMES = {"openid", "MB", "AVX-512", "AES-NI"}
 """Names that are the same in both languages."""
 
 

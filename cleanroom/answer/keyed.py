@@ -1,7 +1,6 @@
 """The neutral-enclave room: owners send tokens and slots to an operator that owns nothing; it joins, counts and sums.
 
 owner                     operator
-key, proof      →                    where the owner has amounts: Paillier–Blum proof checked
 tokens, slots   →                    (protocols.psi.keyed)
                   ←    sums          to an amount's owner: released groups only, masked, re-randomised
 sealed          →                    masked amounts, under the room key that the operator lacks
@@ -18,7 +17,7 @@ import pyarrow as pa
 from cleanroom.answer.notes import hear, malformed, reading, receive_rows, send_rows, take, tell
 from cleanroom.answer.side import Side
 from cleanroom.answer.slots import cell_layout, most_groups
-from cleanroom.answer.two_party import Table, hear_key, tell_key
+from cleanroom.answer.two_party import Table
 from cleanroom.enclave.handle import Enclave
 from cleanroom.enclave.query import PEOPLE, SLOTS, Query, split_name
 from cleanroom.privacy.ranges import Range, size_range
@@ -55,7 +54,6 @@ def send_as_owner(side: Side, channel: Channel) -> tuple[keyed.Sent, PrivateKey 
     if slots and side.own(side.query.sums):
         with side.stage("encrypt"):
             key = side.paillier(slots)
-            tell_key(side, channel, key)
             layout, rows = side.slot_rows(slots, key)
             name = f"{side.dataset.name}.{SLOTS}"
             nobody = layout.encode(np.array([-1]), np.zeros((1, len(layout.amounts)), np.int64), key.public)
@@ -147,7 +145,7 @@ def receive_as_operator(side: Side, channels: Mapping[str, Channel], enclave: En
         widths = {name: keyed.VALUE_BYTES for name in side.query.by if split_name(name)[0] == dataset.name}
         slots = side.contract.slots_of(dataset.name)
         if slots and any(split_name(name)[0] == dataset.name for name in side.query.sums):
-            keys[dataset.name] = public = hear_key(side, channel, slots)
+            keys[dataset.name] = public = side.peer_paillier(slots)
             layout = cell_layout(side.contract, dataset, slots)
             widths[f"{dataset.name}.{SLOTS}"] = layout.plaintexts * public.width
         received = keyed.operator(channel, widths, most=dataset.rows)

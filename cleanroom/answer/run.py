@@ -5,7 +5,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
-from cleanroom.answer import closing, keyed, two_party
+from cleanroom.answer import closing, keyed, matching, two_party
 from cleanroom.answer.members import write_members
 from cleanroom.answer.notes import hear, malformed, reading, take, tell
 from cleanroom.answer.release import Release
@@ -111,7 +111,8 @@ def _host(side: Side) -> Outcome:
     with side.channel(side.peer, "receiver", "sender") as channel:
         question = _agree(side, channel)
         result, public = two_party.match_as_host(side, channel)
-        _check_rows(side, question, result.peer_rows)
+        if result.peer_rows != _peer_rows(side, question):
+            raise malformed()
         transcript = closing.transcript_of([channel])
         table, isolation = two_party.answer_as_host(side, channel, result, public)
         size = size_range(result.size, side.rules.k)
@@ -139,7 +140,9 @@ def _send(side: Side) -> Outcome:
     with side.channel(side.peer, "sender", "receiver") as channel:
         question = _agree(side, channel)
         result, key = two_party.match_as_sender(side, channel)
-        _check_rows(side, question, result.peer_rows)
+        theirs = _peer_rows(side, question)
+        if not matching.declares(side.contract.match.protocol, theirs, result.peer_rows):
+            raise malformed()
         transcript, opened = closing.transcript_of([channel]), None
         if key is not None:
             with side.stage("sums"):
@@ -150,13 +153,13 @@ def _send(side: Side) -> Outcome:
         release = _heard(side, told, take(told, "table", dict), opened)
         signed = _close(side, channel, question, release, told)
         channel.confirm()
-    learned = [
-        Learned("the number of rows of {party}: {rows}", {"party": side.peer, "rows": result.peer_rows}),
-        Learned("the release"),
-    ]
+    learned = [Learned("the number of rows of {party}: {rows}", {"party": side.peer, "rows": theirs})]
+    if side.contract.match.protocol == "oprf":
+        asked = {"party": side.peer, "rows": result.peer_rows}
+        learned.append(Learned("how many identities {party} asked about: {rows}", asked))
     if key is not None:
-        learned.insert(1, Learned("exact counts of unlabelled groups, and so the size of the overlap (noise is off)"))
-    return _outcome(side, release, signed, learned, None, None)
+        learned.append(Learned("exact counts of unlabelled groups, and so the size of the overlap (noise is off)"))
+    return _outcome(side, release, signed, [*learned, Learned("the release")], None, None)
 
 
 def _agree(side: Side, channel: Channel) -> Question:
@@ -225,7 +228,11 @@ def _operate(side: Side) -> Outcome:
         closing.debit(side, question)
         for channel in channels.values():
             tell(channel, "versions", notes)
-        with side.stage("enclave"), side.enclave() as enclave:
+        summed = [
+            version.rows for version in question.datasets
+            if side.columns(side.query.sums, side.contract.dataset_of(version.owner))
+        ]  # fmt: skip
+        with side.stage("enclave"), side.enclave(sum(summed)) as enclave:
             keys = keyed.receive_as_operator(side, channels, enclave)
             told = keyed.answer_as_operator(side, channels, enclave, keys)
             told |= {"time": now(), "isolation": list(enclave.isolation)}
@@ -304,10 +311,9 @@ def _heard(side: Side, told: Any, table: dict[str, Any], opened: list[int] | Non
     return release
 
 
-def _check_rows(side: Side, question: Question, rows: int) -> None:
-    """Raises BadMessage where the peer matched another number of rows than it said beforehand."""
-    if next(version for version in question.datasets if version.owner == side.peer).rows != rows:
-        raise malformed()
+def _peer_rows(side: Side, question: Question) -> int:
+    """The rows that the peer said beforehand that it has, which its part in the match must bear out."""
+    return next(version for version in question.datasets if version.owner == side.peer).rows
 
 
 def _range(size: Range) -> dict[str, Any]:

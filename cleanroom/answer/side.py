@@ -22,6 +22,7 @@ from cleanroom.keys import PublicKeys, SecretAccess
 from cleanroom.matching import cells
 from cleanroom.privacy.history import DatasetVersion, Question
 from cleanroom.privacy.threshold import Rules
+from cleanroom.rooms import paillier_keys
 from cleanroom.rooms.contract import Contract, session_context
 from cleanroom.rooms.store import Room
 from cleanroom.rooms.terms import Dataset, Slots
@@ -30,7 +31,7 @@ from protocols import canary
 from protocols.channel import Channel, Transport
 from protocols.paillier import cipher
 from protocols.paillier.cells import CellLayout
-from protocols.paillier.keys import PrivateKey, generate
+from protocols.paillier.keys import PrivateKey, PublicKey
 from protocols.psi import keyed
 from protocols.rows import Bytes
 
@@ -119,9 +120,9 @@ class Side:
             self.sent += channel.sent
 
     @contextmanager
-    def enclave(self) -> Iterator[Enclave]:
-        """A fresh enclave process; its peak memory is kept."""
-        with handle.start() as enclave:
+    def enclave(self, ciphertexts: int = 0) -> Iterator[Enclave]:
+        """A fresh enclave process that will sum about so many ciphertexts; its peak memory is kept."""
+        with handle.start(ciphertexts=ciphertexts) as enclave:
             yield enclave
         self.enclave_memory = enclave.peak_memory
 
@@ -169,11 +170,12 @@ class Side:
         return found
 
     def paillier(self, slots: Slots) -> PrivateKey:
-        """This party's Paillier key of the contract's size, made at first use."""
-        name = f"paillier-{slots.key_bits}"
-        access = SecretAccess("decrypt sums of this party's own columns")
-        made = self.home.keys.secret(name, lambda: generate(slots.key_bits).export_secret(), access)
-        return PrivateKey.import_secret(made)
+        """This party's Paillier key, the one that the contract names. Raises Refused."""
+        return paillier_keys.own_for(self.home, slots)
+
+    def peer_paillier(self, slots: Slots) -> PublicKey:
+        """The Paillier key of another owner's slots, proved when the contract was kept. Raises Refused."""
+        return paillier_keys.of_peer(self.home, self.contract, slots)
 
     def slot_rows(self, slots: Slots, key: PrivateKey) -> tuple[CellLayout, Bytes]:
         """The slots of every row, encrypted under this party's own key: uint8[rows, plaintexts · width]."""

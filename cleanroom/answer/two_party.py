@@ -1,8 +1,7 @@
 """The two-party room: the receiver hosts the enclave and groups by its own columns; the sender holds the slots' key.
 
 sender               host
-key, proof     →                    Paillier–Blum proof checked before anything is encrypted to it
-             match (dh)             the host learns its matched rows (join-sum: their number) and opens labels
+             match                  the host learns its matched rows (join-sum: their number) and opens labels
                ←     sums           groups in a secret order, codes relabelled, amounts masked, all re-randomised
 opened         →                    counts and masked amounts of released cells only
                ←     release        the table, for the sender as a recipient
@@ -16,19 +15,18 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from cleanroom.answer.notes import hear, malformed, reading, receive_rows, send_rows, take, tell, whole_numbers
+from cleanroom.answer import matching
+from cleanroom.answer.notes import hear, malformed, receive_rows, send_rows, take, tell, whole_numbers
 from cleanroom.answer.release import labelled
 from cleanroom.answer.side import Side
 from cleanroom.answer.slots import Codes, cell_layout, most_groups, sizes, uncrossed
 from cleanroom.enclave.query import PEOPLE, SLOTS, Groups, Query, split_name
 from cleanroom.errors import Refused
 from cleanroom.privacy.threshold import release_groups
-from cleanroom.rooms.terms import Slots
 from protocols.channel import Channel
 from protocols.errors import BadMessage
-from protocols.paillier import answer, cipher, modulus_proof
+from protocols.paillier import answer, cipher
 from protocols.paillier.keys import PrivateKey, PublicKey
-from protocols.psi import dh
 from protocols.psi.results import ReceiverResult, SenderResult
 from protocols.rows import permutation, schema, to_batch
 
@@ -47,18 +45,11 @@ def match_as_host(side: Side, channel: Channel) -> tuple[ReceiverResult, PublicK
     slots = side.slots_asked(theirs)
     public, width = None, 0
     if slots:
-        public = hear_key(side, channel, slots)
+        public = side.peer_paillier(slots)
         width = cell_layout(side.contract, theirs, slots).plaintexts * public.width
     items = side.digests()
     with side.stage("match"):
-        result = dh.receiver(
-            channel,
-            items,
-            label_width=width,
-            canaries=side.canaries("receiver", items.shape[1]),
-            ordered=side.contract.match.output == "members",
-            most=theirs.rows,
-        )
+        result = matching.receive(side, channel, items, width)
     if result.peer_rows > theirs.rows:
         raise Refused("The dataset {dataset} has more rows than the contract allows.", dataset=theirs.name)
     if public is not None:
@@ -76,7 +67,8 @@ def answer_as_host(
     own_by = tuple(f"{side.dataset.name}.{name}" for name in side.own(side.query.by))
     own_sums = tuple(f"{side.dataset.name}.{name}" for name in side.own(side.query.sums))
     slot_sum = (f"{theirs.name}.{SLOTS}",) if public is not None else ()
-    with side.stage("enclave"), side.enclave() as enclave:
+    ciphertexts = result.labels.size // public.width if public is not None else 0
+    with side.stage("enclave"), side.enclave(ciphertexts) as enclave:
         columns = _own_columns(side, result)
         enclave.load_matched(*_matched_rows(columns, slot_sum, result))
         keys = {theirs.name: public.n} if public is not None else {}
@@ -177,24 +169,6 @@ def _cells_of(opened: Any, people: NDArray[np.int64], cells: int) -> tuple[Codes
     return group, cell, counts
 
 
-def tell_key(side: Side, channel: Channel, key: PrivateKey) -> None:
-    """Tell the peer this party's Paillier key, with the proof that it is a sound one, good for this session only."""
-    proof = modulus_proof.prove(key, side.context + channel.session)
-    tell(channel, "paillier", {"key": key.public.to_bytes().hex(), "proof": proof.hex()})
-
-
-def hear_key(side: Side, channel: Channel, slots: Slots) -> PublicKey:
-    """The peer's Paillier key. Raises BadMessage for another size than the contract's, or a proof that fails."""
-    told = hear(channel, "paillier")
-    with reading():
-        public = PublicKey.from_bytes(bytes.fromhex(take(told, "key", str)))
-        proof = bytes.fromhex(take(told, "proof", str))
-    if public.bits != slots.key_bits:
-        raise BadMessage("The peer's Paillier key has another size than the contract says.")
-    modulus_proof.verify(public, proof, side.context + channel.session)
-    return public
-
-
 # -- the sender, who holds the key
 
 
@@ -206,18 +180,9 @@ def match_as_sender(side: Side, channel: Channel) -> tuple[SenderResult, Private
     if slots:
         with side.stage("encrypt"):
             key = side.paillier(slots)
-            tell_key(side, channel, key)
             _, labels = side.slot_rows(slots, key)
     with side.stage("match"):
-        ordered = side.contract.match.output == "members"
-        result = dh.sender(
-            channel,
-            items,
-            labels,
-            canaries=side.canaries("sender", items.shape[1]),
-            ordered=ordered,
-            most=side.contract.dataset_of(side.peer).rows,
-        )
+        result = matching.send(side, channel, items, labels)
     if result.peer_rows > side.contract.dataset_of(side.peer).rows:
         raise Refused(
             "The dataset {dataset} has more rows than the contract allows.",

@@ -24,6 +24,7 @@ from cleanroom.enclave.errors import TRAVELLING
 from cleanroom.enclave.query import SLOTS, Groups, Query
 from cleanroom.enclave.wire import Wire, WireEnded
 from cleanroom.errors import Interrupted
+from protocols.kernels.cache import caches
 
 MEMORY = 2 << 30
 SECONDS = 600.0
@@ -40,15 +41,17 @@ ENVIRONMENT = {
 """All that the process is told of its surroundings. The allocator's settings give freed rows back to the system."""
 
 
-def start(*, memory: int = MEMORY, threads: int | None = None, seconds: float = SECONDS) -> Enclave:
+def start(
+    *, memory: int = MEMORY, threads: int | None = None, ciphertexts: int = 0, seconds: float = SECONDS
+) -> Enclave:
     """Start an enclave process.
 
-    `memory`: bytes it may hold in rows and DuckDB; `threads`: DuckDB's, else one a core; `seconds`: the most that one
-    request may take. Raises Interrupted where it does not come up.
+    `memory`: bytes it may hold in rows and DuckDB; `threads`: DuckDB's, else one a core; `ciphertexts`: about how many
+    it will sum; `seconds`: the most that one request may take. Raises Interrupted where it does not come up.
     """
     folder = tempfile.TemporaryDirectory(prefix="enclave-")
     here, there = socket.socketpair()
-    limits = (memory, threads or os.cpu_count() or 1, seconds)
+    limits = (memory, threads or os.cpu_count() or 1, ciphertexts, seconds)
     with there:
         process = subprocess.Popen(
             [sys.executable, "-I", "-B", "-X", "utf8", "-m", "cleanroom.enclave.process"]
@@ -57,7 +60,9 @@ def start(*, memory: int = MEMORY, threads: int | None = None, seconds: float = 
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             cwd=folder.name,
-            env=ENVIRONMENT | {name: value for name, value in os.environ.items() if name.startswith("COVERAGE_")},
+            env=ENVIRONMENT
+            | {"NUMBA_CACHE_DIR": str(caches())}
+            | {name: value for name, value in os.environ.items() if name.startswith(("COVERAGE_", "NUMBA_"))},
         )
     here.settimeout(seconds + GRACE)
     return Enclave(process, here, folder)

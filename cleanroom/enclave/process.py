@@ -1,7 +1,8 @@
 """The enclave process: gives up what it does not need, says what that was, then answers its party.
 
-Started by `handle.start` with one inherited socket. It must not load anything heavy, nor start a thread, before it is
-in its sandbox; and what it writes on stderr, should it ever fail, names places in the code and nothing of the data.
+Started by `handle.start` with one inherited socket. It must not start a thread before it is in its sandbox, nor load
+anything heavy but the kernels of ciphertext sums, which could not be loaded from inside; and what it writes on stderr,
+should it ever fail, names places in the code and nothing of the data.
 """
 
 import os
@@ -20,18 +21,22 @@ HEADROOM = 1 << 30
 
 
 def main(arguments: list[str]) -> None:
-    """`arguments`: the socket's descriptor, bytes of memory, threads, seconds a request may take."""
-    descriptor, memory, threads = map(int, arguments[:3])
+    """`arguments`: the socket, bytes of memory, threads, ciphertexts to be summed, seconds a request may take."""
+    descriptor, memory, threads, ciphertexts = map(int, arguments[:4])
     sys.excepthook = report
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the party hears the keyboard too, and decides
     wire = Wire(socket.socket(fileno=descriptor))
+    if ciphertexts:
+        from protocols.paillier import backend
+
+        backend.prepare(ciphertexts)
     isolation = sandbox.apply(memory + HEADROOM, files=not measured())
     wire.send(isolation=isolation)
 
     from cleanroom.enclave.duck import DuckEngine
     from cleanroom.enclave.service import Service
 
-    if Service(wire, DuckEngine(memory, threads, float(arguments[3]))).serve():
+    if Service(wire, DuckEngine(memory, threads, float(arguments[4]))).serve():
         wire.send(peak_memory=peak_memory())
     wire.close()
 

@@ -13,6 +13,8 @@ TEXTS: Mapping[str, str] = {
     "import": "A version of the dataset {dataset} with {rows} rows was imported.",
     "dh/members": "{receiver} learned which of its own rows matched; both sides learned each other's number of rows.",
     "dh/size": "{receiver} learned the exact size of the match; both sides learned each other's number of rows.",
+    "vole/members": "{receiver} learned which of its own rows matched; both sides learned each other's number of rows.",
+    "oprf/members": "{receiver} learned which of its own rows matched; both sides learned each other's number of rows.",
     "join-sum/size": "{receiver} learned the exact size of the match; both sides learned each other's number of rows.",
     "keyed/members": "{receiver} learned which of its own rows matched; both sides learned each other's number of "
     "rows; {host} learned sizes, the overlap of pseudonyms, how often each token occurs, and exact counts of groups.",

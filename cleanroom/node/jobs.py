@@ -15,13 +15,16 @@ from cleanroom.answer.run import run_room
 from cleanroom.answer.side import Side
 from cleanroom.answer.slots import cell_layout
 from cleanroom.enclave.query import Query
-from cleanroom.errors import Refused
+from cleanroom.errors import BadData, Refused
 from cleanroom.home import Home
 from cleanroom.importing import Wish, import_source
 from cleanroom.matching.cells import TYPED, propose_bounds, propose_cells
+from cleanroom.rooms import paillier_keys
+from cleanroom.rooms.assembly import says_the_same
 from cleanroom.rooms.contract import Contract
 from cleanroom.rooms.keeping import free_name, keep
-from cleanroom.rooms.store import Room, Rooms, from_plain
+from cleanroom.rooms.signing import with_signature
+from cleanroom.rooms.store import Room, Rooms, from_plain, to_plain
 from cleanroom.rooms.terms import Dataset
 from cleanroom.vault.manifest import Manifest
 from connectors.errors import InputError
@@ -73,21 +76,32 @@ class PartyJobs:
             terms.append({"name": name, "kind": "amount", "low": low, "high": high, "unit": UNIT})
         return terms
 
-    def job_keys(self) -> dict[str, str]:
-        """This party's public keys."""
+    def job_keys(self, key_bits: int = 0) -> dict[str, str]:
+        """This party's public keys, and where its columns travel as slots the fingerprint of its Paillier key."""
         public = self._home.keys.public
-        return {"signing": public.signing.hex(), "exchange": public.exchange.hex()}
+        paillier = paillier_keys.own_fingerprint(self._home, key_bits) if key_bits else ""
+        return {"signing": public.signing.hex(), "exchange": public.exchange.hex(), "paillier": paillier}
 
     def job_name(self, wanted: str) -> str:
         """A name for a new room that is free in this home."""
         return free_name(self._home, wanted)
 
-    def job_sign(self, room: Any) -> str:
-        """Sign a contract that names this party, its keys and (of an owner) a dataset it has. Raises Refused."""
+    def job_again(self, room: Any, rows: dict[str, int]) -> dict[str, Any] | None:
+        """A room in force that says the same as this draft, for datasets of so many rows; None where there is none."""
+        drafted, now = from_plain(room), dt.datetime.now(dt.UTC)
+        for name in self._rooms.names():
+            held = self._rooms.load(name)
+            with suppress(BadData, Refused):
+                held.in_force(now)
+                if says_the_same(held, drafted, rows):
+                    return to_plain(held)
+        return None
+
+    def job_sign(self, room: Any) -> dict[str, Any]:
+        """The contract signed; it names this party, its keys and (of an owner) a dataset it has. Raises Refused."""
         offered = from_plain(room)
         check_own(self._home, offered)
-        signed = offered.signed.sign(self._home.party, self._home.keys)
-        return signed.signatures[self._home.party]
+        return to_plain(with_signature(self._home, offered), for_operator=True)
 
     def job_keep(self, room: Any) -> None:
         """Keep a contract that all have signed."""

@@ -4,15 +4,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from cleanroom import machine
 from cleanroom.errors import Refused, UsageError
-from cleanroom.rooms.choose import estimate_seconds
+from cleanroom.rooms import costs
+from cleanroom.rooms.choose import Wish
 from cleanroom.rooms.terms import DEFAULT_KEY_BITS, ReleaseRules
 
 SIDES = ("merchant", "platform")
 OPERATOR = "operator"
-MOST_SLOT_ROWS = 200_000
-"""Rows beyond which Paillier slots are refused until the fast kernels exist."""
-MOST_CELLS = {"keyed": 50, "dh": 20, "join-sum": 20}
+MOST_SLOT_ROWS = 2_000_000
+"""Rows beyond which Paillier slots are refused: at 3072 bits they are about 0.8 GB a million, and held in memory."""
+MOST_CELLS = {"keyed": 50, "vole": 20, "dh": 20, "oprf": 20, "join-sum": 20}
 
 
 @dataclass(frozen=True)
@@ -23,7 +25,7 @@ class Overlap:
     platform: str
     on: str = "phone"
     profile: str | None = None
-    protocol: Literal["auto", "keyed", "dh", "join-sum"] = "auto"
+    protocol: Literal["auto", "keyed", "vole", "dh", "oprf", "join-sum"] = "auto"
     by: tuple[str, ...] = ()
     sums: tuple[str, ...] = ()
     receiver: Literal["merchant", "platform"] = "platform"
@@ -37,6 +39,14 @@ class Overlap:
     room: str = "overlap"
     purpose: str = "audience overlap"
     key_bits: int = DEFAULT_KEY_BITS
+    operator: bool = True
+    """Whether a neutral operator may run the enclave; where not, the two sides match alone."""
+    link: str | None = None
+
+    @property
+    def neutral(self) -> bool:
+        """Whether an operator's process takes part."""
+        return self.operator and self.protocol in ("auto", "keyed")
 
     @property
     def sender(self) -> str:
@@ -72,6 +82,9 @@ class Reference:
 def check(asked: Overlap) -> None:
     """Refuse early what can be known before anything is read."""
     ReleaseRules((asked.receiver,), asked.k)
+    costs.link(asked.link)
+    if asked.protocol == "keyed" and not asked.operator:
+        raise UsageError("keyed needs an operator.", "Leave --no-operator out, or use another protocol.")
     if asked.members is not None and asked.protocol == "join-sum":
         raise Refused("join-sum tells nobody the matched rows.", "Leave --members out, or use --protocol dh.")
 
@@ -157,15 +170,30 @@ def slotted_sides(protocol: str, asked: Overlap, by: list[Reference], sums: list
     return [asked.sender] if theirs or protocol == "join-sum" else []
 
 
-def refuse_slow(protocol: Any, rows: dict[str, int], slotted: list[str]) -> None:
-    """Refuse Paillier slots for more rows than this version does in reasonable time."""
-    for side in slotted:
-        if rows[side] > MOST_SLOT_ROWS:
-            minutes = estimate_seconds(protocol, sum(rows.values()), rows[side]) / 60
-            raise Refused(
-                "Sums and the other side's groups over {rows} rows would take about {minutes} minutes in this version.",
-                "At most {most} rows; without --sum (and --by of the other side) there is no limit.",
-                rows=rows[side],
-                minutes=max(1, round(minutes)),
-                most=MOST_SLOT_ROWS,
-            )
+def match_wish(asked: Overlap, rows: dict[str, int], by: list[Reference], sums: list[Reference]) -> Wish:
+    """What `auto` chooses for. Where only the other side's columns are asked for, and no members, nobody needs to learn
+    which rows matched."""
+    sides = {reference.side for reference in (*by, *sums)}
+    members = asked.members is not None or asked.receiver in sides or not sides
+    slots = bool(sums) if asked.neutral else asked.sender in sides
+    return Wish(rows[asked.receiver], rows[asked.sender], asked.neutral, members or asked.neutral, slots,
+                repeated=False, key_bits=asked.key_bits)  # fmt: skip
+
+
+def refuse_slow(asked: Overlap, rows: dict[str, int], slotted: list[str]) -> dict[str, int] | None:
+    """What the Paillier slots of these sides will take, to be shown before it starts: rows, seconds, megabytes.
+
+    None without slots. Raises Refused for more rows than fit into memory.
+    """
+    if not slotted:
+        return None
+    count = sum(rows[side] for side in slotted)
+    if count > MOST_SLOT_ROWS:
+        raise Refused(
+            "Sums and the other side's groups over {rows} rows need more memory than this version allows.",
+            "At most {most} rows; without --sum (and --by of the other side) there is no limit.",
+            rows=count,
+            most=MOST_SLOT_ROWS,
+        )
+    seconds = costs.slot_seconds(count, machine.here(), asked.key_bits)
+    return {"rows": count, "seconds": round(seconds), "megabytes": round(count * asked.key_bits / 4e6)}

@@ -1,53 +1,44 @@
-"""The default contract of `overlap`, drafted from what the two sides say of their own columns."""
+"""The default contract of `overlap`, from what the two sides say of their own columns, as if by cards."""
 
-import datetime as dt
 from typing import Any
 
 from cleanroom.overlap.asked import OPERATOR, SIDES, Overlap, Reference, columns_of
-from cleanroom.rooms import draft
+from cleanroom.rooms.assembly import Plan, assemble
+from cleanroom.rooms.cards import Card, room_to_grow
 from cleanroom.rooms.contract import Contract
-from cleanroom.rooms.disclosure import NOTES
-from cleanroom.rooms.terms import Annex, Column, Dataset, Match, Party, ReleaseRules, Slots
+from cleanroom.rooms.terms import Annex, Party, Slots
+
+VALID_DAYS = 30
 
 
 def draft_contract(asked: Overlap, protocol: Any, keys: dict[str, Any], imports: dict[str, Any],
                    proposals: dict[str, Any], by: list[Reference], sums: list[Reference],
                    slotted: list[str]) -> tuple[Contract, tuple[Annex, ...]]:  # fmt: skip
-    """The default contract of `overlap` and its labels."""
-    annexes: list[Annex] = []
-    datasets = []
-    for side in SIDES:
-        columns = []
-        for proposed in proposals[side]:
-            if proposed["kind"] == "amount":
-                columns.append(Column(**proposed))
-                continue
-            cells = draft.Cells(tuple(proposed["cells"]), tuple(proposed["edges"]))
-            term, annex = draft.column(asked.datasets[side], proposed["name"], proposed["kind"], cells, members=True)
-            columns.append(term)
-            annexes.append(annex)
-        datasets.append(
-            Dataset(asked.datasets[side], side, imports[side]["identity"], imports[side]["profile"],
-                    rows=max(1, imports[side]["rows"]), columns=tuple(columns))
-        )  # fmt: skip
+    """The default contract of `overlap` and its labels. Its columns may define members lists."""
+    parties = {name: Party(name, name, held["signing"], held["exchange"]) for name, held in keys.items()}  # type: ignore[arg-type]
+    bound = room_to_grow if protocol == "oprf" else lambda rows: max(1, rows)  # a room that is to serve again
+    left, right = (
+        Card(parties[side], _offer(asked, side, imports[side], proposals[side], bound(imports[side]["rows"])))
+        for side in SIDES
+    )
     slots = []
     for side in slotted:
         mine = columns_of(side, by, sums)
         crossed = () if protocol == "keyed" else tuple(mine["by"])
-        slots.append(Slots(asked.datasets[side], crossed, tuple(mine["sums"]), key_bits=asked.key_bits))
-    now = dt.datetime.now(dt.UTC).replace(microsecond=0)
-    output: Any = "size" if protocol == "join-sum" else "members"
-    contract = Contract(
-        room=asked.room,
-        parties=tuple(Party(name, name, **keys[name]) for name in keys),  # type: ignore[arg-type]
-        datasets=tuple(datasets),
-        match=Match(protocol, asked.datasets["merchant"], asked.datasets["platform"],
-                    host=OPERATOR if protocol == "keyed" else asked.receiver, receiver=asked.receiver, output=output),
-        release=ReleaseRules(SIDES, asked.k),
-        purposes=(asked.purpose,),
-        created=now.isoformat(),
-        expires=(now + dt.timedelta(days=30)).isoformat(),
-        slots=tuple(slots),
-        notes=NOTES[protocol],
-    )  # fmt: skip
-    return contract, tuple(annexes)
+        slots.append(Slots(asked.datasets[side], crossed, tuple(mine["sums"]), key_bits=asked.key_bits,
+                           key=keys[side]["paillier"]))  # fmt: skip
+    plan = Plan(asked.room, protocol, asked.receiver, asked.k, asked.purpose, VALID_DAYS)
+    return assemble(plan, (left, right), parties.get(OPERATOR), slots)
+
+
+def _offer(asked: Overlap, side: str, imported: dict[str, Any], proposed: list[dict[str, Any]],
+           rows: int) -> dict[str, Any]:  # fmt: skip
+    """What a side brings, in the form of a card's offer."""
+    columns = [column if column["kind"] == "amount" else {**column, "members": True} for column in proposed]
+    return {
+        "name": asked.datasets[side],
+        "identity": imported["identity"],
+        "profile": imported["profile"],
+        "rows": rows,
+        "columns": columns,
+    }

@@ -3,12 +3,13 @@
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from cleanroom import warming
 from cleanroom.files import replacing
 from cleanroom.lang import t
 from cleanroom.node.local import LocalParties, Progress
@@ -22,16 +23,20 @@ from cleanroom.overlap.asked import (
     check_comparable,
     columns_of,
     distinct,
+    match_wish,
     refuse_slow,
     resolve,
     sides_of,
     slotted_sides,
 )
 from cleanroom.overlap.drafting import draft_contract
+from cleanroom.rooms import costs
 from cleanroom.rooms.choose import choose
 from cleanroom.rooms.contract import SignedContract
-from cleanroom.rooms.store import Room, to_plain
+from cleanroom.rooms.store import Room, from_plain, gathered, to_plain
 
+TOLD_SECONDS = 5
+"""An estimate of fewer seconds is not worth a sentence."""
 _ACCOUNT = ("rows", "present", "valid", "unique", "losses")
 _NAMES = {"left": "merchant", "right": "platform"}
 """What is told of a side's funnel."""
@@ -56,10 +61,12 @@ class Clock:
         return round(time.perf_counter() - self._start, 3)
 
 
-def run(asked: Overlap, home: Path | None = None, progress: Progress | None = None) -> dict[str, Any]:
+def run(asked: Overlap, home: Path | None = None, progress: Progress | None = None,
+        say: Callable[[str], None] | None = None) -> dict[str, Any]:  # fmt: skip
     """The whole run; what it returns is the object that `--json` prints.
 
     home: where the parties' homes stay; by default they live in a temporary folder and are removed at the end.
+    say: is told in a sentence, before it starts, of what takes long.
     Raises the named errors of every stage; then no output file exists.
     """
     check(asked)
@@ -67,13 +74,14 @@ def run(asked: Overlap, home: Path | None = None, progress: Progress | None = No
     folder = home or Path(tempfile.mkdtemp(prefix="cleanroom-"))
     try:
         with clock.stage("start"):
-            homes = home_paths(folder, operator=asked.protocol in ("auto", "keyed"))
+            homes = home_paths(folder, operator=asked.neutral)
             parties = LocalParties(homes, progress)  # they load their libraries while the homes are made
             make_homes(homes)
         with parties, ExitStack() as outputs:
             members = outputs.enter_context(replacing(asked.members)) if asked.members else None
             receipt = outputs.enter_context(replacing(asked.receipt)) if asked.receipt else None
-            result = _run(replace(asked, members=members), parties, clock, homes)
+            ahead = Ahead(progress or (lambda *_: None), say or (lambda _: None))
+            result = _run(replace(asked, members=members), parties, clock, homes, ahead)
             if receipt:
                 receipt.write_text(result["receipt"]["file"], "utf-8")
             result["peak_memory"] |= parties.close()
@@ -100,7 +108,8 @@ def make_homes(homes: dict[str, Path]) -> None:
             Home.create(path, party)
 
 
-def _run(asked: Overlap, parties: LocalParties, clock: Clock, homes: dict[str, Path]) -> dict[str, Any]:
+def _run(asked: Overlap, parties: LocalParties, clock: Clock, homes: dict[str, Path],
+         ahead: "Ahead") -> dict[str, Any]:  # fmt: skip
     names = (*asked.by, *asked.sums)
     with clock.stage("look"):
         wanted = {side: [there[side] for name in names if side in (there := sides_of(asked, name))] for side in SIDES}
@@ -112,37 +121,67 @@ def _run(asked: Overlap, parties: LocalParties, clock: Clock, homes: dict[str, P
         })  # fmt: skip
     check_comparable(imports)
     rows = {side: imports[side]["rows"] for side in SIDES}
-    operator = OPERATOR in homes
-    choice = choose(operator=operator, left_rows=rows["merchant"], right_rows=rows["platform"])
+    choice = choose(match_wish(asked, rows, by, sums), link=costs.link(asked.link))
     protocol = choice.protocol if asked.protocol == "auto" else asked.protocol
     if protocol != "keyed":
         homes = {side: homes[side] for side in SIDES}
     slotted = slotted_sides(protocol, asked, by, sums)
-    refuse_slow(protocol, rows, slotted)
+    estimate = refuse_slow(asked, rows, slotted)
+    with clock.stage("compile"):
+        ahead.prepare(protocol, max(rows.values()), estimate)
     with clock.stage("contract"):
-        asked = replace(asked, room=parties.call("name", {"merchant": {"wanted": asked.room}})["merchant"])
         room = _agree(asked, parties, protocol, homes, imports, by, sums, slotted)
+        asked = replace(asked, room=room.contract.room)
     query = {"by": [reference.qualified for reference in by], "sums": [reference.qualified for reference in sums]}
     jobs: dict[str, dict[str, Any]] = {party: {"room": asked.room, "query": query} for party in homes}
     if asked.members is not None:
         jobs[asked.receiver]["members"] = str(asked.members.absolute())
     with clock.stage("run"):
         answers = parties.call("run", jobs)
-    return report(asked, protocol, choice, room, imports, answers, clock)
+    told = {"explained": choice.explained(), "estimate": estimate}
+    return {**report(asked, protocol, choice, room, imports, answers, clock), **told}
+
+
+@dataclass(frozen=True)
+class Ahead:
+    """What is told and done before a match starts, so that nobody waits without knowing what for."""
+
+    progress: Progress
+    say: Callable[[str], None]
+
+    def prepare(self, protocol: str, rows: int, estimate: dict[str, int] | None) -> None:
+        """Tell what the slots will take, and compile the kernels that the match needs, where they are not yet."""
+        if estimate is not None and estimate["seconds"] >= TOLD_SECONDS:
+            self.say(
+                t("Encrypting columns of {rows} persons: about {seconds} s, {megabytes} MB between the parties.",
+                  **{name: f"{value:,}" for name, value in estimate.items()})
+            )  # fmt: skip
+        needed = warming.needed(protocol, rows, slots=estimate is not None)
+        if not all(map(warming.is_warm, needed)):
+            self.say(t("Compiling kernels, once for this version: about a minute."))
+            warming.ensure(needed, self.progress)
 
 
 def _agree(asked: Overlap, parties: LocalParties, protocol: Any, homes: dict[str, Path], imports: dict[str, Any],
            by: list[Reference], sums: list[Reference], slotted: list[str]) -> Room:  # fmt: skip
-    """Draft the contract, let every party sign, let every party keep it."""
+    """Draft the contract, let every party sign, let every party keep it. For `oprf` a room that says the same and is in
+    force serves again: within its key epoch nothing is asked, evaluated or sent twice."""
     limits = {"most": MOST_CELLS[protocol], "least": asked.k}
     wishes = {side: {"dataset": asked.datasets[side], **columns_of(side, by, sums), **limits} for side in SIDES}
     proposals = parties.call("propose", wishes)
-    keys = parties.call("keys", {party: {} for party in homes})
+    bits = dict.fromkeys(slotted, asked.key_bits)
+    keys = parties.call("keys", {party: {"key_bits": bits.get(party, 0)} for party in homes})
     contract, annexes = draft_contract(asked, protocol, keys, imports, proposals, by, sums, slotted)
-    unsigned = Room(SignedContract(contract), annexes)
+    if protocol == "oprf":
+        rows = {asked.datasets[side]: imports[side]["rows"] for side in SIDES}
+        drafted = to_plain(Room(SignedContract(contract), annexes))
+        if (kept := parties.call("again", {"merchant": {"room": drafted, "rows": rows}})["merchant"]) is not None:
+            return from_plain(kept)
+    name = parties.call("name", {"merchant": {"wanted": asked.room}})["merchant"]
+    unsigned = Room(SignedContract(replace(contract, room=name)), annexes)
     requests = {party: {"room": to_plain(unsigned, for_operator=party == OPERATOR)} for party in homes}
-    signatures = parties.call("sign", requests)
-    room = Room(SignedContract(contract, signatures), annexes)
+    signed = [from_plain(answer) for answer in parties.call("sign", requests).values()]
+    room = gathered(unsigned, signed)
     parties.call("keep", {party: {"room": to_plain(room, for_operator=party == OPERATOR)} for party in homes})
     return room
 

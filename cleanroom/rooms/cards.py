@@ -7,16 +7,18 @@ names values of categories only where at least `LEAST_PEOPLE` rows have them.
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cleanroom.errors import BadData, UsageError
-from cleanroom.home import Home
 from cleanroom.keys import PublicKeys
-from cleanroom.rooms import draft
-from cleanroom.rooms.terms import Annex, Column, Dataset, Party
-from cleanroom.vault.manifest import Manifest
+from cleanroom.rooms import draft, paillier_keys
+from cleanroom.rooms.terms import DEFAULT_KEY_BITS, Annex, Column, Dataset, Party, Slots
 
-FORMAT = "cleanroom-card/1"
+if TYPE_CHECKING:
+    from cleanroom.home import Home
+    from cleanroom.vault.manifest import Manifest
+
+FORMAT = "cleanroom-card/2"
 MOST_CELLS = 20
 LEAST_PEOPLE = 100
 UNIT = "0.01"
@@ -37,7 +39,7 @@ class Card:
         return int(self.offer["rows"]) if self.offer else 0
 
 
-def make(home: Home, role: str, dataset: str | None) -> dict[str, Any]:
+def make(home: "Home", role: str, dataset: str | None) -> dict[str, Any]:
     """This party's card, as JSON. Raises UsageError for an unknown dataset, BadData for an unknown role."""
     public = home.keys.public
     party = Party(home.party, role, public.signing.hex(), public.exchange.hex())  # type: ignore[arg-type]
@@ -72,6 +74,7 @@ def parse(value: Any, name: str) -> Card:
         genuine = fingerprint(party) == value["fingerprint"]
         if value["dataset"] is not None:
             terms(value["dataset"], party.name)
+            Slots(value["dataset"]["name"], **paillier(value["dataset"]))
     except (KeyError, TypeError, AttributeError) as error:
         raise BadData("{name} is damaged.", "Ask the partner for it again.", name=name) from error
     if not genuine:
@@ -93,14 +96,20 @@ def terms(offer: dict[str, Any], owner: str) -> tuple[Dataset, tuple[Annex, ...]
             columns.append(Column(**entry))
             continue
         cells = draft.Cells(tuple(entry["cells"]), tuple(entry["edges"]))
-        term, annex = draft.column(offer["name"], entry["name"], entry["kind"], cells)
+        members = entry.get("members", False)
+        term, annex = draft.column(offer["name"], entry["name"], entry["kind"], cells, members=members)
         columns.append(term)
         annexes.append(annex)
     dataset = Dataset(offer["name"], owner, offer["identity"], offer["profile"], offer["rows"], tuple(columns))
     return dataset, tuple(annexes)
 
 
-def _offer(home: Home, dataset: str) -> dict[str, Any]:
+def paillier(offer: dict[str, Any]) -> dict[str, Any]:
+    """The size and fingerprint of the Paillier key that the owner of an offer will use, as `Slots` takes them."""
+    return {"key_bits": offer["paillier"]["bits"], "key": offer["paillier"]["key"]}
+
+
+def _offer(home: "Home", dataset: str) -> dict[str, Any]:
     manifest = home.vault.manifest(dataset)
     meta: Any = manifest.meta
     return {
@@ -109,6 +118,7 @@ def _offer(home: Home, dataset: str) -> dict[str, Any]:
         "profile": meta["profile"],
         "rows": room_to_grow(manifest.rows),
         "columns": _columns(home, manifest),
+        "paillier": {"bits": DEFAULT_KEY_BITS, "key": paillier_keys.own_fingerprint(home, DEFAULT_KEY_BITS)},
     }
 
 
@@ -117,7 +127,7 @@ def room_to_grow(rows: int) -> int:
     return max(1000, rows + rows // 2)
 
 
-def _columns(home: Home, manifest: Manifest) -> list[dict[str, Any]]:
+def _columns(home: "Home", manifest: "Manifest") -> list[dict[str, Any]]:
     """Columns that can be used: typed ones, in the source's order, without those whose values are all rare."""
     from cleanroom.matching.cells import TYPED, propose_bounds, propose_cells  # pyarrow: only where a card is made
 

@@ -13,12 +13,29 @@ from typing import Any
 from cleanroom import canonical
 from cleanroom.errors import BadData, Refused
 from cleanroom.keys import PartyKeys, PublicKeys, verify
-from cleanroom.rooms.terms import Annex, Column, Dataset, Match, Party, ReleaseRules, Slots, _distinct, _named, _typed
+from cleanroom.rooms.terms import (
+    LEAST_VOLE_ROWS,
+    MEMBERS_ONLY,
+    Annex,
+    Column,
+    Dataset,
+    Match,
+    Party,
+    ReleaseRules,
+    Slots,
+    _distinct,
+    _named,
+    _typed,
+)
 
-FORMAT = "cleanroom-contract/1"
+FORMAT = "cleanroom-contract/2"
+FIRST_FORMAT = "cleanroom-contract/1"
+"""Without the entries of `_LATER`; it can be read and audited, no more."""
 LABEL = "cleanroom/contract/1"
 ANNEX_LABEL = "cleanroom/annex/1"
 MOST_SLOT_CELLS = 4096
+_LATER = ("quota", "key")
+"""Entries of a match and of slots that came with version 2."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +56,7 @@ class Contract:
 
     def __post_init__(self) -> None:
         _typed(self)
-        if self.format != FORMAT:
+        if self.format not in (FORMAT, FIRST_FORMAT) or (self.format == FIRST_FORMAT and self._is_later()):
             raise BadData("This contract has a format that this version does not know.")
         _named(self.room)
         _distinct("party", (party.name for party in self.parties))
@@ -50,6 +67,11 @@ class Contract:
             raise BadData("The contract ends before it begins.")
         self._check_match()
         self._check_slots()
+
+    def _is_later(self) -> bool:
+        """Whether the terms need what the first format could not say."""
+        later = self.match.quota or self.match.protocol in MEMBERS_ONLY
+        return bool(later or any(slots.key for slots in self.slots))
 
     def _check_match(self) -> None:
         match, owners = self.match, self.owners
@@ -68,6 +90,13 @@ class Contract:
                 )
         elif match.host != match.receiver:
             raise Refused("In a two-party room the receiver hosts the enclave.")
+        if match.protocol == "vole" and self.dataset_of(match.receiver).rows < LEAST_VOLE_ROWS:
+            raise Refused(
+                "vole cannot hold the receiver to {rows} rows: it allows {least} at least.",
+                "Set rows = {least} for its dataset, or use dh.",
+                rows=self.dataset_of(match.receiver).rows,
+                least=LEAST_VOLE_ROWS,
+            )
         left, right = self.dataset(match.left), self.dataset(match.right)
         if (left.identity, left.profile) != (right.identity, right.profile):
             raise Refused("Both datasets must be matched by the same identity and profile.")
@@ -134,6 +163,20 @@ class Contract:
         if len(set(keys)) != len(keys):
             raise Refused("Two parties of the contract have the same key.", "Each party has keys of its own.")
 
+    def check_current(self) -> None:
+        """Raises Refused for what an earlier version could run and this one reads only."""
+        if self.format != FORMAT:
+            raise Refused(
+                "This contract has an older format: it can be read and audited, not run.", "Agree on a new one."
+            )
+        for slots in self.slots:
+            if not slots.key:
+                raise Refused(
+                    "The contract names no Paillier key for the slots of {dataset}.",
+                    "The fingerprint stands in the owner's card.",
+                    dataset=slots.dataset,
+                )
+
     def slots_of(self, dataset: str) -> Slots | None:
         """The slot layout of a dataset, if it has one."""
         return next((slots for slots in self.slots if slots.dataset == dataset), None)
@@ -141,6 +184,10 @@ class Contract:
     def canonical(self) -> dict[str, Any]:
         """The terms as canonical JSON (strings, integers, booleans, lists)."""
         plain: dict[str, Any] = _plain(dataclasses.asdict(self))
+        if self.format == FIRST_FORMAT:
+            for term in (plain["match"], *plain["slots"]):
+                for name in _LATER:
+                    term.pop(name, None)
         return plain
 
     def digest(self) -> str:
@@ -163,6 +210,7 @@ class SignedContract:
                 "The contract names other keys for {party}.", "Ask for a contract with your keys.", party=party
             )
         self.contract.check_usable()
+        self.contract.check_current()
         signature = keys.sign(LABEL, bytes.fromhex(self.contract.digest())).hex()
         return SignedContract(self.contract, {**self.signatures, party: signature})
 

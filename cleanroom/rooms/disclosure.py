@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from cleanroom.rooms.contract import Contract
+from cleanroom.rooms.terms import EPOCH_DAYS
 
 
 @dataclass(frozen=True)
@@ -45,21 +46,25 @@ def _by_match(contract: Contract, owner: str) -> list[Sentence]:
     if owner == match.receiver:
         size = Sentence("the exact size of the overlap")
         found.append(Sentence("which of its own rows matched") if match.output == "members" else size)
+        if match.protocol == "oprf":
+            other = next(name for name in contract.owners if name != owner)
+            quota = {"quota": match.quota, "days": EPOCH_DAYS}
+            found.append(Sentence("whether the other side has any of {quota} identities asked in {days} days", quota))
+            found.append(Sentence("how many rows of {party} come and go within a key epoch", {"party": other}))
+    elif match.protocol == "oprf":
+        found.append(Sentence("how many identities {party} asks about", {"party": match.receiver}))
     slots = contract.slots_of(contract.dataset_of(owner).name)
     if slots is not None and match.protocol != "keyed":
         found.append(Sentence("exact counts of unlabelled groups, and so the size of the overlap (noise is off)"))
     return found
 
 
+_NOISE_OFF = "Noise is off: numbers are exact, groups below k are withheld."
 NOTES: dict[str, tuple[str, ...]] = {
-    "keyed": (
-        "Any owner together with the operator could open all tokens.",
-        "Noise is off: numbers are exact, groups below k are withheld.",
-    ),
-    "dh": ("Noise is off: numbers are exact, groups below k are withheld.",),
-    "join-sum": (
-        "The receiver learns the exact size of the overlap.",
-        "Noise is off: numbers are exact, groups below k are withheld.",
-    ),
+    "keyed": ("Any owner together with the operator could open all tokens.", _NOISE_OFF),
+    "dh": (_NOISE_OFF,),
+    "vole": (_NOISE_OFF,),
+    "oprf": ("One key answers for the whole key epoch; who asks is bound by the quota alone.", _NOISE_OFF),
+    "join-sum": ("The receiver learns the exact size of the overlap.", _NOISE_OFF),
 }
 """What a contract says beside its terms, by protocol."""

@@ -116,9 +116,9 @@ def write(path: Path, contract: Contract, annexes: tuple[Annex, ...]) -> None:
                 f"[datasets.{_key(dataset.name)}.columns.{_key(term.name)}]",
                 *_column(term, held, dataset.name),
             ]
-    lines += ["", "[match]", *_entries(**vars(contract.match)), "", "[release]", *_entries(**vars(contract.release))]
+    lines += ["", "[match]", *_entries(**_said(contract.match)), "", "[release]", *_entries(**vars(contract.release))]
     for slots in contract.slots:
-        lines += ["", "[[slots]]", *_entries(**vars(slots))]
+        lines += ["", "[[slots]]", *_entries(**_said(slots))]
     write_bytes(path, ("\n".join(lines) + "\n").encode())
 
 
@@ -128,6 +128,11 @@ def _column(term: Column, held: dict[tuple[str, str], Annex], dataset: str) -> l
     annex = held[dataset, term.name]
     cells = {"edges": annex.edges} if annex.edges else {"cells": annex.labels[:-2]}
     return _entries(kind=term.kind, **cells, members=term.members)
+
+
+def _said(term: Match | Slots) -> dict[str, Any]:
+    """The entries of a term without those that are of no matter to it."""
+    return {name: value for name, value in vars(term).items() if value or name not in ("quota", "key")}
 
 
 def _entries(**values: Any) -> list[str]:

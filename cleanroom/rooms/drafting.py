@@ -1,31 +1,35 @@
 """Drafting: a contract from two parties' cards, as TOML to be read, edited and signed; nothing is signed here."""
 
-import datetime as dt
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from cleanroom.errors import UsageError
 from cleanroom.home import Home
-from cleanroom.rooms import cards, draft
+from cleanroom.rooms import cards, costs, draft
+from cleanroom.rooms.assembly import Plan, assemble
 from cleanroom.rooms.cards import Card
-from cleanroom.rooms.choose import choose
+from cleanroom.rooms.choose import Wish, choose
 from cleanroom.rooms.contract import Contract
-from cleanroom.rooms.disclosure import NOTES
-from cleanroom.rooms.terms import Annex, Dataset, Match, Output, Protocol, ReleaseRules, Slots
-
-VALID_DAYS = 90
+from cleanroom.rooms.terms import Annex, Protocol, Slots
 
 
 def new(path: Path, name: str, role: str, dataset: str, partners: Sequence[Path], receiver: str, protocol: str, k: int,
-        purpose: str, out: Path | None) -> dict[str, Any]:  # fmt: skip
-    """Write a draft from this party's card and its partners'; `auto` is resolved here, before anything is signed."""
+        purpose: str, out: Path | None, link: str | None = None) -> dict[str, Any]:  # fmt: skip
+    """Write a draft from this party's card and its partners'; `auto` is resolved here, before anything is signed.
+
+    link: between the parties, as "100Mbit,20ms"; otherwise one machine is assumed."""
     home = Home.open(path.expanduser())
     own = cards.parse(cards.make(home, role, dataset), home.party)
     owners, operator = _sides(own, [cards.read(partner) for partner in partners])
-    choice = choose(operator=operator is not None, left_rows=owners[0].rows, right_rows=owners[1].rows)
+    receiving = _receiver(receiver, owners)
+    rows = {each.party.name: each.rows for each in owners}
+    sending = next(each for each in owners if each.party.name != receiving)
+    slots = bool((sending.offer or {}).get("columns"))
+    wish = Wish(rows[receiving], rows[sending.party.name], operator is not None, slots=slots)
+    choice = choose(wish, link=costs.link(link))
     chosen: Any = choice.protocol if protocol == "auto" else protocol
-    contract, annexes = _drafted(name, owners, operator, _receiver(receiver, owners), chosen, k, purpose)
+    contract, annexes = _drafted(Plan(name, chosen, receiving, k, purpose), owners, operator)
     file = out or Path(f"{name}.toml")
     if file.exists():  # somebody may have edited it
         raise UsageError("There is a file {name} already.", "Name another with --out.", name=file.name)
@@ -35,6 +39,7 @@ def new(path: Path, name: str, role: str, dataset: str, partners: Sequence[Path]
         "path": str(file),
         "protocol": chosen,
         "why": {"template": choice.why, **choice.params} if protocol == "auto" else None,
+        "explained": choice.explained(),
         "fingerprints": {
             each.party.name: cards.fingerprint(each.party) for each in (*owners, operator) if each is not None
         },
@@ -70,36 +75,18 @@ def _receiver(wanted: str, owners: tuple[Card, Card]) -> str:
     return found[0]
 
 
-def _drafted(room: str, owners: tuple[Card, Card], operator: Card | None, receiver: str, protocol: Protocol, k: int,
-             purpose: str) -> tuple[Contract, tuple[Annex, ...]]:  # fmt: skip
-    if operator is not None and protocol != "keyed":
-        raise UsageError("In {protocol} an operator has nothing to do.", "Leave its card out.", protocol=protocol)
-    datasets, labels = zip(*(cards.terms(each.offer or {}, each.party.name) for each in owners), strict=True)
-    left, right = datasets
-    output: Output = "size" if protocol == "join-sum" else "members"
-    host = operator.party.name if operator is not None else receiver
-    now = dt.datetime.now(dt.UTC).replace(microsecond=0)
-    contract = Contract(
-        room=room,
-        parties=tuple(each.party for each in (*owners, operator) if each is not None),
-        datasets=datasets,
-        match=Match(protocol, left.name, right.name, host=host, receiver=receiver, output=output),
-        release=ReleaseRules((left.owner, right.owner), k),
-        purposes=(purpose,),
-        created=now.isoformat(),
-        expires=(now + dt.timedelta(days=VALID_DAYS)).isoformat(),
-        slots=tuple(slots for each in datasets if (slots := _slots(each, protocol, host)) is not None),
-        notes=NOTES[protocol],
-    )
-    return contract, (*labels[0], *labels[1])
+def _drafted(plan: Plan, owners: tuple[Card, Card], operator: Card | None) -> tuple[Contract, tuple[Annex, ...]]:
+    if operator is not None and plan.protocol != "keyed":
+        raise UsageError("In {protocol} an operator has nothing to do.", "Leave its card out.", protocol=plan.protocol)
+    host = operator.party.name if operator is not None else plan.receiver
+    slots = [found for each in owners if each.party.name != host and (found := _slots(each, plan.protocol))]
+    return assemble(plan, owners, None if operator is None else operator.party, slots)
 
 
-def _slots(dataset: Dataset, protocol: Protocol, host: str) -> Slots | None:
+def _slots(card: Card, protocol: Protocol) -> Slots | None:
     """Amounts travel as slots; between two parties so do the cells of the first category or bucket."""
-    if dataset.owner == host:
-        return None
-    sums = tuple(column.name for column in dataset.columns if column.kind == "amount")
-    groups = tuple(column.name for column in dataset.columns if column.kind != "amount")[:1]
-    if protocol == "keyed":
-        return Slots(dataset.name, (), sums) if sums else None
-    return Slots(dataset.name, groups, sums) if sums or groups else None
+    offer = card.offer or {}
+    sums = tuple(column["name"] for column in offer["columns"] if column["kind"] == "amount")
+    groups = tuple(column["name"] for column in offer["columns"] if column["kind"] != "amount")[:1]
+    by = () if protocol == "keyed" else groups
+    return Slots(offer["name"], by, sums, **cards.paillier(offer)) if sums or by else None

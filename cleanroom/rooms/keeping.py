@@ -2,11 +2,14 @@
 
 from cleanroom.home import Home
 from cleanroom.ledger.opening import open_ledger
+from cleanroom.rooms import paillier_keys
 from cleanroom.rooms.store import Room, Rooms
 
 
 def keep(home: Home, room: Room) -> None:
-    """Store the room under its name; where all have signed and this is new, the ledger says so."""
+    """Store the room under its name, its Paillier keys checked; where all have signed and this is new, the ledger says
+    so. Raises BadData or BadMessage for a key that is not the one signed, or not proved."""
+    paillier_keys.check(home, room.contract, room.keys)
     kept, contract = Rooms(home.rooms), room.contract
     complete = len(room.signed.signatures) == len(contract.parties)
     known = contract.room in kept.names() and kept.load(contract.room).signed == room.signed

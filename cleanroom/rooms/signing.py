@@ -13,11 +13,11 @@ from cleanroom.errors import BadData, Refused, UsageError
 from cleanroom.files import write_bytes
 from cleanroom.home import Home
 from cleanroom.keys import verify
-from cleanroom.rooms import draft
+from cleanroom.rooms import draft, paillier_keys
 from cleanroom.rooms.contract import LABEL, Contract, SignedContract
 from cleanroom.rooms.desk import line
 from cleanroom.rooms.keeping import keep
-from cleanroom.rooms.store import Room, Rooms, from_plain, to_plain
+from cleanroom.rooms.store import Room, Rooms, from_plain, gathered, to_plain
 
 
 def sign(path: Path, file: Path, out: Path | None) -> dict[str, Any]:
@@ -34,12 +34,18 @@ def sign(path: Path, file: Path, out: Path | None) -> dict[str, Any]:
     _check_expiry(offered.contract)  # 2
     room = _for(home.party, _with_kept(offered, Rooms(home.rooms)))  # 3
     check_own(home, room)  # 4
-    room = Room(room.signed.sign(home.party, home.keys), room.annexes)  # 5
+    room = with_signature(home, room)  # 5
     shared = out or Path(f"{room.contract.room}.room.json")
     for_operator = _share(room, shared)
     keep(home, room)
     missing = [party.name for party in room.contract.parties if party.name not in room.signed.signatures]
     return {**line(room), "party": home.party, "path": str(shared), "for_operator": for_operator, "missing": missing}
+
+
+def with_signature(home: Home, room: Room) -> Room:
+    """The room with this party's signature, and with the Paillier key that the contract names for its slots."""
+    signed = room.signed.sign(home.party, home.keys)
+    return gathered(room, [Room(signed, None, paillier_keys.offered(home, room.contract))])
 
 
 def _offered(file: Path) -> Room:
@@ -75,8 +81,7 @@ def _with_kept(offered: Room, kept: Rooms) -> Room:
         return offered
     held = kept.load(offered.contract.room)
     if held.contract.digest() == offered.contract.digest():
-        signatures = {**held.signed.signatures, **offered.signed.signatures}
-        return Room(SignedContract(offered.contract, signatures), offered.annexes or held.annexes)
+        return gathered(offered, [held])
     if len(held.signed.signatures) == len(held.contract.parties):
         raise Refused(
             "The room {room} has another contract, which all have signed.", "Give the new one another name.",
@@ -88,7 +93,7 @@ def _with_kept(offered: Room, kept: Rooms) -> Room:
 def _for(name: str, room: Room) -> Room:
     """The room as this party may hold it. Raises BadData where a data owner got it without the labels."""
     if room.contract.party(name).role == "operator":
-        return Room(room.signed, None)
+        return Room(room.signed, None, room.keys)
     if room.annexes is None and name in room.contract.owners:
         raise BadData("This file has no labels, which a data owner needs.", "Ask for the file that is for the owners.")
     return room

@@ -12,17 +12,20 @@ from cleanroom import canonical
 from cleanroom.errors import BadData, UsageError
 from cleanroom.files import write_bytes
 from cleanroom.rooms.contract import Contract, SignedContract, check_annexes, signed_from_canonical
+from cleanroom.rooms.paillier_keys import ProvedKey
 from cleanroom.rooms.terms import Annex
 
-FORMAT = "cleanroom-room/1"
+FORMAT = "cleanroom-room/2"
+_FIELDS = {"cleanroom-room/1": {"format", "signed", "annexes"}, FORMAT: {"format", "signed", "annexes", "keys"}}
 
 
 @dataclass(frozen=True)
 class Room:
-    """A room as a node holds it; `annexes` is None at an operator, who may not see labels."""
+    """A room as a node holds it; `annexes` is None at an operator, who may not see labels; keys: Paillier's, proved."""
 
     signed: SignedContract
     annexes: tuple[Annex, ...] | None
+    keys: tuple[ProvedKey, ...] = ()
 
     @property
     def contract(self) -> Contract:
@@ -31,7 +34,9 @@ class Room:
 
     def in_force(self, now: dt.datetime) -> Contract:
         """The terms, if all signed them, they are not expired and the labels are those signed. Raises Refused."""
-        return self.signed.check(now, self.annexes)
+        contract = self.signed.check(now, self.annexes)
+        contract.check_current()
+        return contract
 
     def annex(self, dataset: str, column: str) -> Annex:
         """Labels of a column's cells. Raises BadData where this node has none."""
@@ -68,21 +73,37 @@ class Rooms:
             raise BadData("The file of the room {name} is damaged.", name=name) from error
 
 
+def gathered(room: Room, others: Sequence[Room]) -> Room:
+    """The room with the signatures and Paillier keys that stand in others of the same contract too."""
+    signatures = {name: text for each in (room, *others) for name, text in each.signed.signatures.items()}
+    keys = {key.owner: key for each in (room, *others) for key in each.keys}
+    annexes = next((each.annexes for each in (room, *others) if each.annexes is not None), None)
+    signed = SignedContract(room.contract, signatures)
+    return Room(signed, annexes, tuple(keys[owner] for owner in sorted(keys)))
+
+
 def to_plain(room: Room, *, for_operator: bool = False) -> dict[str, Any]:
     """A room as stored and sent; `for_operator` leaves the labels out."""
     annexes = None if for_operator or room.annexes is None else [_annex(annex) for annex in room.annexes]
-    return {"format": FORMAT, "signed": room.signed.canonical(), "annexes": annexes}
+    keys = [key.plain() for key in room.keys]
+    return {"format": FORMAT, "signed": room.signed.canonical(), "annexes": annexes, "keys": keys}
 
 
 def from_plain(value: Any) -> Room:
     """The room of `to_plain`. Raises BadData for an unknown format or labels that were not signed."""
-    if not isinstance(value, dict) or value.get("format") != FORMAT or value.keys() != {"format", "signed", "annexes"}:
+    if not isinstance(value, dict) or value.keys() != _FIELDS.get(str(value.get("format"))):
         raise BadData("This room has a format that this version does not know.")
     signed = signed_from_canonical(value["signed"])
     annexes = None if value["annexes"] is None else annexes_from(value["annexes"])
     if annexes is not None:
         check_annexes(signed.contract, annexes)
-    return Room(signed, annexes)
+    return Room(signed, annexes, keys_from(value.get("keys", [])))
+
+
+def keys_from(values: Any) -> tuple[ProvedKey, ...]:
+    """Paillier keys of their stored form, one an owner. Raises BadData."""
+    keys = {key.owner: key for key in map(ProvedKey.parse, values if isinstance(values, list) else [None])}
+    return tuple(keys[owner] for owner in sorted(keys))
 
 
 def annexes_from(values: Sequence[Any]) -> tuple[Annex, ...]:

@@ -13,18 +13,24 @@ from typing import Any, Literal
 from cleanroom.errors import BadData, Refused
 
 Role = Literal["merchant", "platform", "provider", "auditor", "operator"]
-Protocol = Literal["keyed", "dh", "join-sum"]
+Protocol = Literal["keyed", "dh", "vole", "oprf", "join-sum"]
 Kind = Literal["category", "bucket", "amount"]
 Output = Literal["members", "size"]
 
 ROLES = ("merchant", "platform", "provider", "auditor", "operator")
-PROTOCOLS = ("keyed", "dh", "join-sum")
+PROTOCOLS = ("keyed", "dh", "vole", "oprf", "join-sum")
+MEMBERS_ONLY = ("vole", "oprf")
+"""Protocols that cannot keep the matched rows from their receiver."""
 KINDS = ("category", "bucket", "amount")
 MOST_CELLS = 256
 LEAST_K = 50
 DEFAULT_KEY_BITS = 3072
 KEY_BITS = (2048, 3072, 4096)
 LEAST_MASK_BITS = 40
+LEAST_VOLE_ROWS = 2000
+"""Rows that `vole` lets its receiver try at least (protocols.psi.vole.LEAST_ROWS), so that a contract says no fewer."""
+EPOCH_DAYS = 30
+"""How long a key of `oprf` lives, from the contract's beginning on; a quota is for one key."""
 _NAME = re.compile(r"[^\W\d_][\w-]{0,63}")
 _HEX = re.compile(r"(?:[0-9a-f]{2})*")
 
@@ -105,17 +111,23 @@ class Dataset:
 
 @dataclass(frozen=True)
 class Slots:
-    """Which of a dataset's columns travel as packed Paillier slots: one count, and one slot a sum, per cell of `by`."""
+    """Which of a dataset's columns travel as packed Paillier slots: one count, and one slot a sum, per cell of `by`.
+
+    key: fingerprint of the owner's Paillier key (cleanroom.rooms.paillier_keys).
+    """
 
     dataset: str
     by: tuple[str, ...] = ()
     sums: tuple[str, ...] = ()
     mask_bits: int = LEAST_MASK_BITS
     key_bits: int = DEFAULT_KEY_BITS
+    key: str = ""
 
     def __post_init__(self) -> None:
         _typed(self)
         _distinct("column", (*self.by, *self.sums))
+        if not re.fullmatch("(?:[0-9a-f]{64})?", self.key):
+            raise BadData("The fingerprint of a Paillier key is not 32 bytes in hex.")
         if self.key_bits not in KEY_BITS or self.mask_bits < LEAST_MASK_BITS:
             raise BadData(
                 "Slots need keys of {sizes} bits and masks of at least {least} bits.",
@@ -126,7 +138,10 @@ class Slots:
 
 @dataclass(frozen=True)
 class Match:
-    """How two datasets are lined up: by which protocol, where, and what the receiver gets of it."""
+    """How two datasets are lined up: by which protocol, where, and what the receiver gets of it.
+
+    quota: in `oprf` alone, how many identities the receiver may ask about within one key epoch.
+    """
 
     protocol: Protocol
     left: str
@@ -134,6 +149,7 @@ class Match:
     host: str
     receiver: str
     output: Output = "members"
+    quota: int = 0
 
     def __post_init__(self) -> None:
         _typed(self)
@@ -141,6 +157,14 @@ class Match:
         _one_of("output", self.output, ("members", "size"))
         if self.protocol == "join-sum" and self.output != "size":
             raise Refused("In join-sum nobody may learn the matched rows.", 'Set output = "size", or use dh.')
+        if self.protocol in MEMBERS_ONLY and self.output != "members":
+            raise Refused(
+                "In {protocol} the receiver learns which of its rows matched, never the size alone.",
+                'Set output = "members", or use dh.',
+                protocol=self.protocol,
+            )
+        if (self.quota > 0) != (self.protocol == "oprf") or self.quota < 0:
+            raise BadData("A contract names a quota of identities where the protocol is oprf, and nowhere else.")
 
 
 @dataclass(frozen=True)

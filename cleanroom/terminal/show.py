@@ -63,6 +63,12 @@ def _text(cell: object) -> str:
     return f"{cell:,}" if isinstance(cell, int) else escape(harmless(str(cell)))
 
 
+def teller(quiet: bool) -> Callable[[str], None]:
+    """Says on stderr, in a sentence, what is to be known before it takes long."""
+    console = Console(stderr=True, highlight=False)
+    return (lambda text: None) if quiet else (lambda text: line(console, text))
+
+
 @contextmanager
 def progress(quiet: bool) -> Iterator[Callable[[str, str, int, int], None]]:
     """A bar per party on stderr, where stderr is a terminal; call with (party, stage, done, total)."""

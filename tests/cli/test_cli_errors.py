@@ -23,8 +23,9 @@ USAGE = [
     (("version", "more"), "There is no place for: more", "多余的参数：more"),
     (("overlap", "a", "b", "--k"), "The option --k needs a value.", "选项 --k 需要一个值。"),
     (("version", "--json=1"), "The option --json takes no value.", "选项 --json 不带值。"),
-    (("overlap", "a", "b", "--protocol", "x"), "--protocol is one of: 'auto', 'keyed', 'dh', 'join-sum'.",
-     "--protocol 只能是：'auto', 'keyed', 'dh', 'join-sum'。"),
+    (("overlap", "a", "b", "--protocol", "x"),
+     "--protocol is one of: 'auto', 'keyed', 'vole', 'dh', 'oprf', 'join-sum'.",
+     "--protocol 只能是：'auto', 'keyed', 'vole', 'dh', 'oprf', 'join-sum'。"),
     (("overlap", "a", "b", "--k", "x"), "This value does not fit --k.", "--k 的值不合适。"),
     (("--lang", "fr", "version"), "--lang is one of: 'en', 'zh'.", "--lang 只能是：'en', 'zh'。"),
 ]  # fmt: skip

@@ -49,6 +49,20 @@ def working_folder(enclave: Enclave) -> Path:
     return Path(f"/proc/{enclave.pid}/cwd").resolve()
 
 
+def test_kernels_that_were_loaded_before_the_sandbox_sum_inside_it() -> None:
+    key = keys.generate(2048)
+    plain = np.zeros((2, key.public.plain_width), np.uint8)
+    plain[:, 0] = [1, 2]
+    rows = cipher.encrypt(key, plain)[np.arange(3000) % 2]
+    table = pa.table({"m.level": pa.array(np.arange(3000) // 1000), "p.#slots": tables.as_binary(rows)})
+    with start(ciphertexts=60_000) as enclave:
+        enclave.load_matched(table.schema, table.to_batches())
+        groups = enclave.run(Query(("m.level",), ("p.#slots",)), {"p": key.public.n})
+        sums = cipher.decrypt(key, groups.ciphertexts["p"])[:, :2].copy().view(np.uint16).ravel()
+    assert groups.table.column("people").to_pylist() == [1000] * 3
+    assert sums.tolist() == [1500] * 3
+
+
 def test_the_whole_conversation() -> None:
     key = keys.generate(2048)
     amounts = np.zeros((6, key.public.plain_width), np.uint8)

@@ -13,12 +13,12 @@ K = 50
 BITS = 2048
 
 
-def sides(rows: int = 700, seed: int = 1) -> tuple[pd.DataFrame, pd.DataFrame]:
+def sides(rows: int = 560, seed: int = 1) -> tuple[pd.DataFrame, pd.DataFrame]:
     rng = np.random.default_rng(seed)
     phones = rng.choice(10**8, rows + rows // 2, replace=False) + 13_800_000_000
     merchant = pd.DataFrame({
         "phone": phones[:rows].astype(str),
-        "level": rng.choice(["gold", "silver"], rows, p=[0.4, 0.6]),
+        "level": rng.choice(["gold", "silver"], rows, p=[0.5, 0.5]),
         "spend": np.round(rng.gamma(2, 90, rows), 2),
         "note": [f"private-{n}" for n in range(rows)],
     })  # fmt: skip
@@ -59,7 +59,7 @@ def segments(result: world.Ran, party: str, by: list[str]) -> list[dict[str, obj
     return sorted(rows, key=lambda row: [str(row[name]) for name in by])
 
 
-@pytest.mark.parametrize("protocol", ["keyed", "dh"])
+@pytest.mark.parametrize("protocol", ["keyed", "dh", "vole", "oprf"])
 def test_groups_of_both_sides_with_sums_are_exact(tmp_path: Path, protocol: str) -> None:
     result, merchant, platform = ran(tmp_path, protocol, ("merchant.level", "platform.city"), ("merchant.spend",))
     expected = truth(merchant, platform, ["level", "city"])

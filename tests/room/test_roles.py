@@ -4,18 +4,18 @@ A view is every frame that came over every wire, every file of the role's home, 
 worlds of equal permitted leakage (sizes, overlap, frequencies, releases) shapes, sizes and multiplicities must agree.
 """
 
+import functools
+import re
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
 import pytest
 
-from cleanroom.answer.slots import cell_layout
 from cleanroom.overlap.asked import Overlap
-from protocols.header import BYTES, Kind, unpack
-from protocols.payload import FINGERPRINT_BYTES
+from protocols.header import unpack
 from tests.room import world
 
 K = 50
@@ -45,19 +45,32 @@ A = merchant(1, ("gold", "silver"), 1000)
 B = merchant(500_000, ("VIP-A", "VIP-B"), 1500)  # within the same declared bounds, which the contract shows to all
 C = platform(list(A.phone), 3, ("Shanghai", "Hangzhou"))
 D = platform(list(A.phone), 900_001, ("Kunming", "Guiyang"))
-WORLDS = {  # what differs is what the role may not learn: the other side's identities, labels, amounts
-    "operator": ((A, C), (B, platform(list(B.phone), 900_001, ("Kunming", "Guiyang")))),
-    "merchant": ((A, C), (A, D)),
-    "platform": ((A, C), (pd.concat([A[:COMMON], B[COMMON:]]).assign(level=B.level, spend=B.spend), C)),
+WORLDS = {  # what differs from the first is what the role may not learn: the other side's identities, labels, amounts
+    "first": (A, C),
+    "operator": (B, platform(list(B.phone), 900_001, ("Kunming", "Guiyang"))),
+    "merchant": (A, D),
+    "platform": (pd.concat([A[:COMMON], B[COMMON:]]).assign(level=B.level, spend=B.spend), C),
 }
+World = Callable[[str, str], world.Ran]
 
 
-def run(folder: Path, protocol: str, tables: tuple[pd.DataFrame, pd.DataFrame], by: tuple[str, ...]) -> world.Ran:
-    folder.mkdir()
+@pytest.fixture(scope="module")
+def ran(tmp_path_factory: pytest.TempPathFactory) -> World:
+    """The run of a protocol in a world, made once."""
+
+    @functools.cache
+    def of(protocol: str, name: str) -> world.Ran:
+        return run(tmp_path_factory.mktemp(f"{protocol}-{name}"), protocol, WORLDS[name])
+
+    return of
+
+
+def run(folder: Path, protocol: str, tables: tuple[pd.DataFrame, pd.DataFrame]) -> world.Ran:
     paths = []
     for name, table in zip("mp", tables, strict=True):
         paths.append(folder / f"{name}.csv")
         table.to_csv(paths[-1], index=False)
+    by = ("merchant.level",) if protocol == "join-sum" else ("merchant.level", "platform.city")
     sums = ("merchant.spend",) if protocol != "join-sum" else ()
     asked = Overlap(str(paths[0]), str(paths[1]), by=by, sums=sums, k=K, key_bits=BITS)
     homes, _, query = world.prepare(folder, asked, protocol)
@@ -78,64 +91,36 @@ def view(result: world.Ran, role: str) -> list[tuple[object, ...]]:
 
 VARIABLE = {"release"}
 """Released labels and averages differ in length between worlds: they are what the release is for."""
-
-
-OWNERS = [(role, protocol) for role in ("merchant", "platform") for protocol in ("keyed", "dh", "join-sum")]
+PROTOCOLS = ("keyed", "dh", "vole", "oprf", "join-sum")
+OWNERS = [(role, protocol) for role in ("merchant", "platform") for protocol in PROTOCOLS]
 
 
 @pytest.mark.parametrize(("role", "protocol"), [("operator", "keyed"), *OWNERS])
-def test_views_of_two_worlds_agree(tmp_path: Path, protocol: str, role: str) -> None:
-    by = ("merchant.level",) if protocol == "join-sum" else ("merchant.level", "platform.city")
-    first, second = (
-        run(tmp_path / name, protocol, tables, by) for name, tables in zip("ab", WORLDS[role], strict=True)
-    )
+def test_views_of_two_worlds_agree(ran: World, protocol: str, role: str) -> None:
+    first, second = ran(protocol, "first"), ran(protocol, role)
     assert view(first, role) == view(second, role)
+    assert multiplicities(first, role) == multiplicities(second, role)
     assert first.outcomes[role].learned == second.outcomes[role].learned
     if role == "operator":
-        assert multiplicities(first) == multiplicities(second)
         assert file_sizes(first) == file_sizes(second)
 
 
-def multiplicities(result: world.Ran) -> list[tuple[str, str, list[int]]]:
-    """For every column that owners sent to the operator: how often its values repeat."""
-    contract, found = result.room.contract, []
-    for dataset in contract.datasets:
-        slots = contract.slots_of(dataset.name)
-        fields = [pa.field("token", pa.binary(16), nullable=False)]
-        fields += [
-            pa.field(f"{dataset.name}.{c.name}", pa.binary(8), nullable=False)
-            for c in dataset.columns
-            if c.kind != "amount"
-        ]
-        if slots:
-            width = cell_layout(contract, dataset, slots).plaintexts * BITS // 4
-            fields.append(pa.field(f"{dataset.name}.#slots", pa.binary(width), nullable=False))
-        for name, values in rows_sent(result, dataset.owner, pa.schema(fields)).items():
-            found.append((dataset.name, name, sorted(Counter(values).values())))
-    return found
-
-
-def rows_sent(result: world.Ran, owner: str, schema: pa.Schema) -> dict[str, list[bytes]]:
-    columns: dict[str, list[bytes]] = {name: [] for name in schema.names}
-    for frame in result.frames["operator"][owner]:
-        header = unpack(memoryview(frame))
-        if header.name == "keyed.rows" and header.kind is Kind.DATA:
-            batch = pa.ipc.read_record_batch(pa.py_buffer(frame[BYTES + FINGERPRINT_BYTES :]), schema)
-            for name in schema.names:
-                columns[name] += batch.column(name).to_pylist()
-    return columns
+def multiplicities(result: world.Ran, role: str) -> dict[str, list[int]]:
+    """For every column of the messages that the role read: how often its values repeat."""
+    return {name: sorted(Counter(values).values()) for name, values in result.values[role].items()}
 
 
 def file_sizes(result: world.Ran) -> dict[str, int]:
-    """Sizes of all files at the operator; its own key files are random but of fixed size."""
-    return {name: len(content) for name, content in world.everything_in(result.homes["operator"].path).items()}
+    """Sizes of all files at the operator; keys, its own and the peers', are random but of fixed size."""
+    files = world.everything_in(result.homes["operator"].path)
+    return {re.sub("peer-[0-9a-f]+", "peer", name): len(content) for name, content in files.items()}
 
 
-def test_no_identity_label_or_amount_of_the_other_side_is_anywhere(tmp_path: Path) -> None:
+def test_no_identity_label_or_amount_of_the_other_side_is_anywhere(ran: World) -> None:
     """All candidates of a dictionary against every byte on every wire and disk (attack P4), in every role's view."""
     import hashlib
 
-    result = run(tmp_path / "w", "keyed", (A, C), ("merchant.level", "platform.city"))
+    result = ran("keyed", "first")
     secrets = {"merchant": A, "platform": C}
     for role in ("operator", "merchant", "platform"):
         others = [table for owner, table in secrets.items() if owner != role]
@@ -155,8 +140,8 @@ def test_no_identity_label_or_amount_of_the_other_side_is_anywhere(tmp_path: Pat
                 assert label not in disk
 
 
-def test_nothing_of_the_data_stands_plainly_on_any_disk(tmp_path: Path) -> None:
-    result = run(tmp_path / "w", "dh", (A, C), ("merchant.level", "platform.city"))
-    for home in result.homes.values():
+@pytest.mark.parametrize("protocol", ["dh", "oprf"])
+def test_nothing_of_the_data_stands_plainly_on_any_disk(ran: World, protocol: str) -> None:
+    for home in ran(protocol, "first").homes.values():
         for content in world.everything_in(home.path).values():
             assert not any(phone.encode() in content for phone in np.concatenate([A.phone, C.phone]))

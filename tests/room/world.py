@@ -6,10 +6,14 @@ Homes, vaults, contracts, channels and the enclave process are the real ones; on
 import os
 import socket
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+import pyarrow as pa
+import pytest
 
 from cleanroom.answer.run import Outcome, run_room
 from cleanroom.answer.side import Side
@@ -20,7 +24,9 @@ from cleanroom.node.sockets import SocketTransport
 from cleanroom.overlap.asked import OPERATOR, SIDES, Overlap, Reference, columns_of, slotted_sides
 from cleanroom.overlap.drafting import draft_contract
 from cleanroom.rooms.contract import SignedContract
-from cleanroom.rooms.store import Room, Rooms, to_plain
+from cleanroom.rooms.store import Room, Rooms, from_plain, gathered, to_plain
+from protocols import payload
+from protocols.psi import vole
 
 
 class Tap:
@@ -52,12 +58,16 @@ class Tap:
 
 @dataclass
 class Ran:
-    """What a run left: outcomes and frames by party (frames by the peer they came from), and the homes."""
+    """What a run left: outcomes and frames by party (frames by the peer they came from), and the homes.
+
+    values: by party, every value of fixed size that it read in messages, by the column's name.
+    """
 
     outcomes: dict[str, Outcome]
     frames: dict[str, dict[str, list[bytes]]]
     homes: dict[str, Home]
     room: Room
+    values: dict[str, dict[str, list[Any]]]
     failures: dict[str, BaseException] = field(default_factory=dict)
 
 
@@ -79,14 +89,12 @@ def prepare(folder: Path, asked: Overlap, protocol: str) -> tuple[dict[str, Home
         wanted = columns_of(side, by, sums)
         imports[side] = jobs[side].job_import(**asked.wish(side), **wanted)
         proposals[side] = jobs[side].job_propose(asked.datasets[side], **wanted, most=20, least=asked.k)
-    keys = {name: job.job_keys() for name, job in jobs.items()}
     slotted = slotted_sides(protocol, asked, by, sums)
+    keys = {name: job.job_keys(asked.key_bits if name in slotted else 0) for name, job in jobs.items()}
     contract, annexes = draft_contract(asked, protocol, keys, imports, proposals, by, sums, slotted)
-    unsigned = {
-        name: to_plain(Room(SignedContract(contract), annexes), for_operator=name == OPERATOR) for name in homes
-    }
-    signatures = {name: jobs[name].job_sign(unsigned[name]) for name in homes}
-    room = Room(SignedContract(contract, signatures), annexes)
+    unsigned = Room(SignedContract(contract), annexes)
+    signed = [jobs[name].job_sign(to_plain(unsigned, for_operator=name == OPERATOR)) for name in homes]
+    room = gathered(unsigned, [from_plain(one) for one in signed])
     for name in homes:
         jobs[name].job_keep(to_plain(room, for_operator=name == OPERATOR))
     return homes, room, Query(tuple(r.qualified for r in by), tuple(r.qualified for r in sums))
@@ -102,7 +110,9 @@ def run(homes: dict[str, Home], query: Query, members: Mapping[str, Path] | None
     """Every party's role at once. Failures are kept, not raised."""
     taps = wires(list(homes))
     room = Rooms(homes["merchant"].rooms).load(name)
-    ran = Ran({}, {}, homes, room)
+    ran = Ran({}, {}, homes, room, {party: {} for party in homes})
+    if room.contract.match.protocol == "vole":
+        vole.warm()  # compiling may take longer than a test waits
 
     def play(party: str) -> None:
         home = homes[party]
@@ -115,13 +125,36 @@ def run(homes: dict[str, Home], query: Query, members: Mapping[str, Path] | None
             for tap in taps[party].values():
                 tap.close()
 
-    threads = [threading.Thread(target=play, args=(party,)) for party in homes]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(120)
+    threads = [threading.Thread(target=play, args=(party,), name=party) for party in homes]
+    with read_values(ran.values):
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(120)
     ran.frames = {party: {peer: tap.came for peer, tap in taps[party].items()} for party in homes}
     return ran
+
+
+VALUE_BYTES = 8
+"""Narrower columns are pieces of a value, which meet by chance."""
+
+
+@contextmanager
+def read_values(values: dict[str, dict[str, list[Any]]]) -> Iterator[None]:
+    """Gather what the parties' threads, which have their names, read of messages."""
+    decode = payload.decode
+
+    def gathering(content: memoryview, schema: pa.Schema, most_rows: int) -> pa.RecordBatch:
+        batch = decode(content, schema, most_rows)
+        held = values.get(threading.current_thread().name, {})
+        for each in schema:
+            if pa.types.is_fixed_size_binary(each.type) and each.type.byte_width >= VALUE_BYTES:
+                held.setdefault(each.name, []).extend(batch.column(each.name).to_pylist())
+        return batch
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(payload, "decode", gathering)
+        yield
 
 
 def wires(parties: list[str]) -> dict[str, dict[str, Tap]]:

@@ -44,7 +44,7 @@ def columns(draw: st.DrawFn, dataset: str) -> tuple[tuple[Column, ...], tuple[An
 
 @st.composite
 def contracts(draw: st.DrawFn) -> Drafted:
-    protocol: Any = draw(st.sampled_from(["keyed", "dh", "join-sum"]))
+    protocol: Any = draw(st.sampled_from(["keyed", "dh", "vole", "oprf", "join-sum"]))
     left, right, middle = draw(st.lists(names, min_size=3, max_size=3, unique=True))
     parties = [Party(left, "merchant", draw(keys), draw(keys)), Party(right, "platform", draw(keys), draw(keys))]
     if protocol == "keyed":
@@ -55,10 +55,13 @@ def contracts(draw: st.DrawFn) -> Drafted:
     for owner, name in zip((left, right), draw(st.lists(names, min_size=2, max_size=2, unique=True)), strict=True):
         terms, labelled = draw(columns(name))
         annexes += labelled
-        datasets.append(Dataset(name, owner, "phone", "cn-mobile/1", draw(st.integers(1, 2**40)), terms, draw(labels)))
+        datasets.append(
+            Dataset(name, owner, "phone", "cn-mobile/1", draw(st.integers(2000, 2**40)), terms, draw(labels))
+        )
     slots = tuple(
         Slots(each.name, tuple(c.name for c in each.columns if c.kind != "amount"),
-              tuple(c.name for c in each.columns if c.kind == "amount"), draw(st.integers(40, 64)))
+              tuple(c.name for c in each.columns if c.kind == "amount"), draw(st.integers(40, 64)),
+              key=draw(st.sampled_from(["", "ab" * 32])))
         for each in datasets if each.owner != host and draw(st.booleans())
     )  # fmt: skip
     contract = Contract(
@@ -66,7 +69,7 @@ def contracts(draw: st.DrawFn) -> Drafted:
         parties=tuple(parties),
         datasets=tuple(datasets),
         match=Match(protocol, datasets[0].name, datasets[1].name, host, receiver,
-                    "size" if protocol == "join-sum" else draw(st.sampled_from(["members", "size"]))),
+                    _output(draw, protocol), draw(st.integers(1, 2**40)) if protocol == "oprf" else 0),
         release=ReleaseRules((left, right), draw(st.integers(50, 10**6))),
         purposes=tuple(draw(st.lists(labels, min_size=1, max_size=2))),
         created=START.isoformat(),
@@ -75,6 +78,11 @@ def contracts(draw: st.DrawFn) -> Drafted:
         notes=tuple(draw(st.lists(labels, max_size=2))),
     )  # fmt: skip
     return contract, tuple(annexes)
+
+
+def _output(draw: st.DrawFn, protocol: str) -> Any:
+    fixed = {"join-sum": "size", "vole": "members", "oprf": "members"}
+    return fixed.get(protocol) or draw(st.sampled_from(["members", "size"]))
 
 
 def unsalted(drafted: Drafted) -> Any:

@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from cleanroom import canonical
 from cleanroom.errors import BadData, CleanroomError, Refused
 from cleanroom.home import Home
-from cleanroom.rooms import draft
+from cleanroom.rooms import disclosure, draft
 from cleanroom.rooms.contract import Contract, SignedContract, from_canonical, signed_from_canonical
 from cleanroom.rooms.store import Room, from_plain, to_plain
-from cleanroom.rooms.terms import Column, Dataset, Match, Party, ReleaseRules
+from cleanroom.rooms.terms import Column, Dataset, Match, Party, ReleaseRules, Slots
 from tests.rooms import parts
 from tests.rooms.parts import START, Drafted
 
@@ -90,7 +90,7 @@ def contract(signers: dict[str, Home]) -> Contract:
         room="spring",
         parties=parties,
         datasets=(Dataset("crm", "merchant", "phone", "cn-mobile/1", 1000),
-                  Dataset("users", "platform", "phone", "cn-mobile/1", 1000)),
+                  Dataset("users", "platform", "phone", "cn-mobile/1", 2000)),
         match=Match("dh", "crm", "users", "platform", "platform"),
         release=ReleaseRules(("merchant", "platform")),
         purposes=("overlap",),
@@ -153,7 +153,8 @@ def _with(plain: dict[str, Any], **changes: Any) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("changes", "kind"),
     [
-        ({"format": "cleanroom-contract/2"}, BadData),
+        ({"format": "cleanroom-contract/3"}, BadData),
+        ({"format": "cleanroom-contract/1"}, BadData),  # it has entries that version 1 had not
         ({"more": 1}, BadData),
         ({"parties": None}, BadData),
         ({"parties": [{"name": "merchant"}]}, BadData),
@@ -170,7 +171,7 @@ def test_malformed_terms_are_refused(contract: Contract, changes: dict[str, Any]
     with pytest.raises(BadData):
         signed_from_canonical({"contract": contract.canonical(), "signatures": {"merchant": "ff"}})
     with pytest.raises(BadData):
-        from_plain({"format": "cleanroom-room/2"})
+        from_plain({"format": "cleanroom-room/3"})
 
 
 @pytest.mark.parametrize(
@@ -185,6 +186,13 @@ def test_malformed_terms_are_refused(contract: Contract, changes: dict[str, Any]
             lambda c: {"datasets": (c.datasets[0], dataclasses.replace(c.datasets[1], profile="e164/1"))},
             "same identity",
         ),
+        (
+            lambda c: {
+                "match": dataclasses.replace(c.match, protocol="vole"),
+                "datasets": (c.datasets[0], dataclasses.replace(c.datasets[1], rows=1999)),
+            },
+            "vole cannot hold the receiver to 1999 rows",
+        ),
     ],
 )
 def test_terms_that_contradict_each_other_are_refused(contract: Contract, change: Any, text: str) -> None:
@@ -197,8 +205,75 @@ def test_rules_no_room_may_have_are_refused() -> None:
         ReleaseRules(("merchant",), 49)
     with pytest.raises(Refused, match="nobody may learn the matched rows"):
         Match("join-sum", "a", "b", "a", "a", "members")
+    for protocol in ("vole", "oprf"):
+        with pytest.raises(Refused, match="never the size alone"):
+            Match(protocol, "a", "b", "a", "a", "size", 100)  # type: ignore[arg-type]
+    for protocol, quota in (("oprf", 0), ("oprf", -1), ("dh", 1), ("vole", 1)):
+        with pytest.raises(BadData, match="quota"):
+            Match(protocol, "a", "b", "a", "a", "members", quota)  # type: ignore[arg-type]
+    with pytest.raises(BadData, match="fingerprint of a Paillier key"):
+        Slots("crm", key="ab")
     with pytest.raises(BadData, match="bounds"):
         Column("spend", "amount", low=2, high=1)
+
+
+FIRST = """{"created":"2026-01-01T00:00:00+00:00","datasets":[{"columns":[{"annex":"","cells":0,"high":5,
+"kind":"amount","low":0,"members":false,"name":"spend","unit":"0.01"}],"consent":"","identity":"phone","name":"crm",
+"owner":"merchant","profile":"cn-mobile/1","rows":1000},{"columns":[],"consent":"","identity":"phone","name":"users",
+"owner":"platform","profile":"cn-mobile/1","rows":1000}],"expires":"2026-04-01T00:00:00+00:00",
+"format":"cleanroom-contract/1","match":{"host":"platform","left":"crm","output":"members","protocol":"dh","receiver":
+"platform","right":"users"},"notes":[],"parties":[{"exchange":"EX","name":"merchant","role":"merchant","signing":"SI"},
+{"exchange":"44","name":"platform","role":"platform","signing":"33"}],"purposes":["overlap"],"release":{"k":100,"noise":
+"off","recipients":["merchant","platform"]},"room":"spring","slots":[{"by":[],"dataset":"crm","key_bits":3072,
+"mask_bits":40,"sums":["spend"]}]}"""
+FIRST_DIGEST = "d35a79cc661cff5bf97e26c0a9ff7fd77fe09ed7a35e30e97dd0ff38c30bdcb6"
+"""A contract as version 1 signed it."""
+
+
+def test_a_contract_of_the_first_format_is_read_as_it_was_signed_and_not_run(signers: dict[str, Home]) -> None:
+    plain = json.loads(FIRST)
+    for party, exchange, signing in zip(plain["parties"], ("22", "44"), ("11", "33"), strict=True):
+        party["exchange"], party["signing"] = exchange * 32, signing * 32
+    first = from_canonical(plain)
+    assert first.digest() == FIRST_DIGEST
+    assert first.canonical() == plain
+    with pytest.raises(Refused, match="older format"):
+        first.check_current()
+    later: list[dict[str, Any]] = [
+        {"match": dataclasses.replace(first.match, protocol="vole")},
+        {"match": dataclasses.replace(first.match, protocol="oprf", quota=10)},
+        {"slots": (dataclasses.replace(first.slots[0], key="ab" * 32),)},
+    ]
+    for change in later:
+        with pytest.raises(BadData, match="format"):
+            dataclasses.replace(first, **change)
+    room = Room(SignedContract(first), ())
+    old = {**to_plain(room), "format": "cleanroom-room/1"}
+    with pytest.raises(BadData, match="format"):
+        from_plain(old)  # the first had no keys
+    del old["keys"]
+    assert from_plain(old) == room
+
+
+ASKING = [
+    "whether the other side has any of {quota} identities asked in {days} days",
+    "how many rows of {party} come and go within a key epoch",
+]
+
+
+@pytest.mark.parametrize(
+    ("protocol", "told", "asked"),
+    [("vole", [], []), ("oprf", ASKING, ["how many identities {party} asks about"])],
+)
+def test_what_each_side_learns_by_the_new_protocols(
+    contract: Contract, protocol: Any, told: list[str], asked: list[str]
+) -> None:
+    quota = 1000 if protocol == "oprf" else 0
+    changed = dataclasses.replace(contract, match=dataclasses.replace(contract.match, protocol=protocol, quota=quota))
+    found = {party: [each.template for each in sentences] for party, sentences in disclosure.learns(changed).items()}
+    rows, released = "the number of rows of {party}", found["merchant"][-1]
+    assert found["platform"] == [rows, "which of its own rows matched", *told, released]
+    assert found["merchant"] == [rows, *asked, released]
 
 
 def test_exchanged_labels_are_refused(contract: Contract) -> None:

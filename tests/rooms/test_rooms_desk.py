@@ -1,7 +1,9 @@
 """From cards to a room in force, between homes that share nothing but files; and what is refused on the way."""
 
+import dataclasses
 import json
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -10,16 +12,41 @@ import pytest
 from cleanroom import auditing
 from cleanroom.errors import BadData, CleanroomError, Refused, UsageError
 from cleanroom.home import Home
-from cleanroom.rooms import cards, desk, draft
+from cleanroom.rooms import cards, desk, draft, paillier_keys
 from cleanroom.rooms.drafting import new
 from cleanroom.rooms.signing import sign
 from cleanroom.rooms.store import Rooms
+from protocols.errors import BadMessage
+from protocols.paillier import modulus_proof
+from protocols.paillier.keys import PublicKey
+from protocols.psi import vole
 from tests.rooms import parts
+
+DATASETS = {"merchant": "crm", "platform": "users"}
+BITS = 2048
+
+
+@pytest.fixture(autouse=True)
+def _small_keys(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cards, "DEFAULT_KEY_BITS", BITS)
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Homes with a dataset, a Paillier key and its proof each, which take a while."""
+    folder = tmp_path_factory.mktemp("made")
+    for party, dataset in DATASETS.items():
+        key = paillier_keys.own(parts.home(folder, party, dataset), BITS)
+        paillier_keys._own_proof(Home.open(folder / party), key)
+    return folder
 
 
 @pytest.fixture
-def world(tmp_path: Path) -> dict[str, Home]:
-    return {"merchant": parts.home(tmp_path, "merchant", "crm"), "platform": parts.home(tmp_path, "platform", "users")}
+def world(made: Path, tmp_path: Path) -> dict[str, Home]:
+    for party in DATASETS:
+        shutil.copytree(made / party, tmp_path / party)
+        shutil.copy(made / f"{party}.mapping.toml", tmp_path)
+    return {party: Home.open(tmp_path / party) for party in DATASETS}
 
 
 def written(path: Path, value: Any) -> Path:
@@ -53,7 +80,7 @@ def test_a_card_offers_columns_without_rare_values(world: dict[str, Home], tmp_p
 @pytest.mark.parametrize(
     ("change", "text"),
     [
-        ({"format": "cleanroom-card/2"}, "not a card of a version that is known"),
+        ({"format": "cleanroom-card/1"}, "not a card of a version that is known"),
         ({"signing": "11" * 32}, "not that of its keys"),
         ({"signing": "11"}, "not 32 bytes in hex"),
         ({"dataset": {"name": "users"}}, "is damaged"),
@@ -84,6 +111,10 @@ def test_auto_is_resolved_in_the_draft(world: dict[str, Home], tmp_path: Path) -
     ]  # fmt: skip
     contract, _ = draft.read(drafted(world, tmp_path, protocol="join-sum", receiver="merchant"))
     assert (contract.match.output, contract.match.host) == ("size", "merchant")
+    contract, _ = draft.read(drafted(world, tmp_path, protocol="vole"))
+    assert contract.dataset("users").rows == 2000 == vole.LEAST_ROWS
+    contract, _ = draft.read(drafted(world, tmp_path, protocol="oprf", receiver="merchant"))
+    assert contract.match.quota == 10 * contract.dataset("crm").rows
 
 
 @pytest.mark.parametrize(
@@ -164,8 +195,8 @@ def _edit(path: Path, before: str, after: str) -> Path:
     ("before", "after", "kind", "text"),
     [
         ('"k":100', '"k":50', BadData, "does not verify"),
-        ("cleanroom-contract/1", "cleanroom-contract/9", BadData, "format that this version does not know"),
-        ("cleanroom-room/1", "cleanroom-room/9", BadData, "format that this version does not know"),
+        ("cleanroom-contract/2", "cleanroom-contract/9", BadData, "format that this version does not know"),
+        ("cleanroom-room/2", "cleanroom-room/9", BadData, "format that this version does not know"),
         ('"silver"', '"copper"', BadData, "not those that were signed"),
         ('"created":"20', '"created":"10', BadData, "does not verify"),
     ],
@@ -233,3 +264,51 @@ def test_a_room_that_is_not_there(world: dict[str, Home], tmp_path: Path) -> Non
             desk.described(world["merchant"].path, name)
     with pytest.raises(UsageError, match="not a home"):
         desk.listed(tmp_path / "none")
+
+
+def test_the_host_checks_a_paillier_key_once(
+    world: dict[str, Home], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checked: list[bytes] = []
+    verify = modulus_proof.verify
+
+    def counting(public: PublicKey, proof: bytes, context: bytes) -> None:
+        checked.append(context)
+        verify(public, proof, context)
+
+    monkeypatch.setattr(modulus_proof, "verify", counting)
+    merchant, platform = world["merchant"], world["platform"]
+    sign(merchant.path, drafted(world, tmp_path), tmp_path / "a.json")
+    plain = json.loads((tmp_path / "a.json").read_bytes())
+    (key,) = plain["keys"]
+    proof, contract = key["proof"], Rooms(merchant.rooms).load("spring").contract
+    bad: dict[str, dict[str, Any]] = {
+        "does not hold": {"proof": proof[:-2] + f"{int(proof[-2:], 16) ^ 1:02x}"},
+        "not the one that the contract names": {"key": f"{key['key'][:-2]}ff"},
+        "not in the form": {"more": 1},
+    }
+    for text, change in bad.items():
+        with pytest.raises((BadData, BadMessage), match=text):
+            sign(platform.path, written(tmp_path / "bad.json", {**plain, "keys": [{**key, **change}]}), None)
+        assert Rooms(platform.rooms).names() == []
+    sign(platform.path, written(tmp_path / "none.json", {**plain, "keys": []}), tmp_path / "b.json")
+    with pytest.raises(Refused, match="has not come with the contract"):
+        paillier_keys.of_peer(platform, contract, contract.slots[0])
+    checked.clear()
+    for _ in range(2):
+        sign(platform.path, tmp_path / "a.json", tmp_path / "b.json")
+    assert checked == [paillier_keys._context(merchant.keys.public.signing)]
+    assert paillier_keys.of_peer(platform, contract, contract.slots[0]).to_bytes().hex() == key["key"]
+    other = dataclasses.replace(contract, slots=(dataclasses.replace(contract.slots[0], key="ab" * 32),))
+    with pytest.raises(Refused, match="another Paillier key for crm"):
+        paillier_keys.offered(merchant, other)
+
+
+def test_a_kept_key_cannot_be_exchanged_on_the_disk(world: dict[str, Home], tmp_path: Path) -> None:
+    sign(world["merchant"].path, drafted(world, tmp_path), tmp_path / "a.json")
+    sign(world["platform"].path, tmp_path / "a.json", tmp_path / "b.json")
+    contract = Rooms(world["platform"].rooms).load("spring").contract
+    (kept,) = (world["platform"].path / "keys").glob("peer-*.paillier")
+    kept.write_bytes(world["merchant"].wrapping.wrap("peer-paillier", b"another"))
+    with pytest.raises(BadData):
+        paillier_keys.of_peer(world["platform"], contract, contract.slots[0])

@@ -1,0 +1,60 @@
+"""What all pipelines share: words of the command line, a channel over the socket they name, CSV in and out.
+
+Keys and canaries are those of `cleanroom.bench.party`: made up, of a measurement, not of a room.
+"""
+
+import json
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.csv
+
+from cleanroom.bench.party import canaries, channel
+from protocols.rows import Bytes
+
+__all__ = ["Words", "canaries", "channel", "digests", "read", "tell", "words", "write"]
+
+
+@dataclass(frozen=True)
+class Words:
+    """role, file of identities, file of members, other settings; sockets by the peer's place."""
+
+    role: str
+    file: str
+    out: str
+    more: tuple[str, ...]
+    sockets: Mapping[int, int]
+
+
+def words() -> Words:
+    """ROLE FILE OUT [MORE …] PLACE=SOCKET …"""
+    given = [word for word in sys.argv[1:] if "=" not in word]
+    pairs = (word.split("=") for word in sys.argv[1:] if "=" in word)
+    sockets = {int(place): int(number) for place, number in pairs}
+    return Words(given[0], given[1], given[2], tuple(given[3:]), sockets)
+
+
+def read(path: str) -> pa.Table:
+    """The file's columns, all as text."""
+    options = pa.csv.ConvertOptions(column_types={"phone": pa.string()})
+    return pa.csv.read_csv(path, convert_options=options)
+
+
+def digests(table: pa.Table) -> Bytes:
+    """uint8[n, 16] of the phones."""
+    from protocols.kernels.digests import sha256
+
+    return sha256(table["phone"], 16)
+
+
+def write(table: pa.Table, rows: Any, path: str) -> None:
+    """These rows as CSV."""
+    pa.csv.write_csv(table.take(pa.array(rows)), path)
+
+
+def tell(**figures: Any) -> None:
+    """One JSON object, for the one who measures."""
+    sys.stdout.write(json.dumps(figures) + "\n")

@@ -1,0 +1,78 @@
+"""A contract put together from what two owners offer and what it is to be for. Every draft is made here."""
+
+import datetime as dt
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from cleanroom.rooms import cards
+from cleanroom.rooms.cards import Card
+from cleanroom.rooms.contract import Contract
+from cleanroom.rooms.disclosure import NOTES
+from cleanroom.rooms.store import Room
+from cleanroom.rooms.terms import LEAST_VOLE_ROWS, Annex, Match, Output, Party, Protocol, ReleaseRules, Slots
+
+VALID_DAYS = 90
+QUOTA_RUNS, LEAST_ASKED = 10, 100
+"""A quota of `oprf` is enough for so many whole runs of the receiver in one key epoch, of so many rows at least."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a contract is to say beside what its parties bring. receiver: an owner; days: how long it runs."""
+
+    room: str
+    protocol: Protocol
+    receiver: str
+    k: int
+    purpose: str
+    days: int = VALID_DAYS
+
+
+def assemble(plan: Plan, owners: tuple[Card, Card], operator: Party | None,
+             slots: Sequence[Slots]) -> tuple[Contract, tuple[Annex, ...]]:  # fmt: skip
+    """The contract of two cards with an offer each, and its labels; starts now. Raises what a contract refuses."""
+    datasets, labels = zip(*(cards.terms(each.offer or {}, each.party.name) for each in owners), strict=True)
+    if plan.protocol == "vole":
+        datasets = tuple(
+            replace(each, rows=max(each.rows, LEAST_VOLE_ROWS)) if each.owner == plan.receiver else each
+            for each in datasets
+        )
+    left, right = datasets
+    output: Output = "size" if plan.protocol == "join-sum" else "members"
+    host = operator.name if operator is not None else plan.receiver
+    quota = QUOTA_RUNS * max(LEAST_ASKED, *(each.rows for each in datasets if each.owner == plan.receiver))
+    now = dt.datetime.now(dt.UTC).replace(microsecond=0)
+    contract = Contract(
+        room=plan.room,
+        parties=tuple(each for each in (*(owner.party for owner in owners), operator) if each is not None),
+        datasets=datasets,
+        match=Match(plan.protocol, left.name, right.name, host=host, receiver=plan.receiver, output=output,
+                    quota=quota if plan.protocol == "oprf" else 0),
+        release=ReleaseRules((left.owner, right.owner), plan.k),
+        purposes=(plan.purpose,),
+        created=now.isoformat(),
+        expires=(now + dt.timedelta(days=plan.days)).isoformat(),
+        slots=tuple(slots),
+        notes=NOTES[plan.protocol],
+    )  # fmt: skip
+    return contract, (*labels[0], *labels[1])
+
+
+def says_the_same(held: Room, drafted: Room, rows: Mapping[str, int]) -> bool:
+    """Whether a room says what a draft does, but for name, time and salts, and its bounds leave room for these rows."""
+    fits = all(rows[dataset.name] <= dataset.rows for dataset in held.contract.datasets if dataset.name in rows)
+    return fits and _content(held) == _content(drafted)
+
+
+def _content(room: Room) -> dict[str, Any]:
+    plain = room.contract.canonical()
+    for name in ("room", "created", "expires"):
+        del plain[name]
+    del plain["match"]["quota"]
+    for dataset in plain["datasets"]:
+        del dataset["rows"]
+        for column in dataset["columns"]:
+            del column["annex"]
+    labels = {(each.dataset, each.column): (each.labels, each.edges) for each in room.annexes or ()}
+    return {**plain, "labels": labels}
