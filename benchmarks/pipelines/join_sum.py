@@ -56,4 +56,4 @@ def _receiver(channel: Channel, items: Bytes, layout: CellLayout) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    party.run(main)

@@ -59,4 +59,4 @@ def operator(receiver: Channel, sender: Channel) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    party.run(main)

@@ -34,4 +34,4 @@ def slots(bits: int, rows: int, cells: int) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    main()
+    party.run(main)

@@ -35,4 +35,4 @@ def _protocol(name: str) -> tuple[Any, dict[str, Any]]:
 
 
 if __name__ == "__main__":
-    main()
+    party.run(main)

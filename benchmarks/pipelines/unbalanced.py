@@ -70,4 +70,4 @@ def _receiver(given: party.Words) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    party.run(main)

@@ -18,6 +18,7 @@ Indices = npt.NDArray[np.int64]
 _POLYNOMIAL = 0b1000011
 
 
+@functools.cache
 def multiply(a: int, b: int) -> int:
     """The product in GF(64). Not for secrets."""
     product = 0

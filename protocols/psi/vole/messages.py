@@ -13,7 +13,7 @@ from protocols.psi.vole import base_ot
 from protocols.psi.vole.code import Words
 from protocols.psi.vole.parameters import CODE_LENGTH, LEAST_ROWS, MOST_ROWS, Layout
 from protocols.psi.vole.trees import CHECK_BYTES, SEED_BYTES, Sums
-from protocols.rows import Bytes, schema, to_batch, to_rows
+from protocols.rows import Bytes, one_row, schema, to_batch, to_rows
 
 VERSION = 1
 TRANSFERS = CODE_LENGTH * DEGREE
@@ -37,7 +37,7 @@ def exchange_sizes(channel: Channel, rows: int, width: int, label: int, *, most:
     Raises ProtocolError for what the two sides do not share, BadMessage for a number of rows that is not allowed.
     """
     mine = [VERSION, rows, width, label, canary.COUNT]
-    batch = pa.record_batch([pa.array([value]) for value in mine], schema=_SIZES)
+    batch = one_row(_SIZES, mine)
     theirs = _exchange(channel, "vole.sizes", batch, skipping="rows")
     least = canary.COUNT + (LEAST_ROWS if sending else 0)
     if not least <= theirs["rows"] <= min(most, MOST_ROWS) + canary.COUNT:
@@ -49,7 +49,7 @@ def exchange_layout(channel: Channel, layout: Layout) -> None:
     """Raises ProtocolError that names the first number in which the two sides' layouts differ."""
     values = asdict(layout)
     form = pa.schema([pa.field(name, pa.int64(), nullable=False) for name in values])
-    batch = pa.record_batch([pa.array([value]) for value in values.values()], schema=form)
+    batch = one_row(form, list(values.values()))
     _exchange(channel, "vole.layout", batch)
 
 
@@ -104,7 +104,7 @@ def receive_trees(channel: Channel) -> tuple[bytes, Sums]:
 
 def send_attempt(channel: Channel, bucket: int, attempt: int) -> None:
     """Which seed of the bucket's rows could be solved."""
-    channel.send_batch("vole.attempt", pa.record_batch([pa.array([attempt])], schema=_ATTEMPT), bucket)
+    channel.send_batch("vole.attempt", one_row(_ATTEMPT, [attempt]), bucket)
 
 
 def receive_attempt(channel: Channel, bucket: int) -> int:
