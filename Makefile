@@ -1,7 +1,7 @@
 # Two commands do everything, install included: `make demo` and `make test`.
 PY = .venv/bin/python
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-test demo test lint bench wheels lock clean
+.PHONY: help setup setup-test demo test lint bench okvs wheels lock clean
 
 help:            ## this list
 	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed 's/:.*##/ —/'
@@ -22,12 +22,16 @@ lint: setup      ## style, types, layers
 	$(PY) -m ruff check . && $(PY) -m ruff format --check . && $(PY) -m mypy && .venv/bin/lint-imports --no-cache
 
 test: setup-test lint ## lint, types, layers, all tests, branch coverage
+	.venv/bin/cleanroom warm-up
 	$(PY) -m coverage erase
 	$(PY) -m coverage run -m pytest -n 4
 	$(PY) -m coverage combine -q && $(PY) -m coverage report
 
 bench: setup     ## times, memory and bytes beside plain joins; PEERS=1: beside peers too; QUICK=1: small sizes
 	$(PY) -m benchmarks --save $(if $(PEERS),--peers) $(if $(QUICK),--quick)
+
+okvs: setup      ## how often vole's rows cannot be solved, against the formula (a minute)
+	$(PY) -m benchmarks.okvs_failure 20000 | tee docs/evidence/okvs.txt
 
 wheels: setup    ## whether every locked package has wheels for Linux, Windows and macOS
 	$(PY) scripts/wheels.py

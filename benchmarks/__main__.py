@@ -59,7 +59,7 @@ def _measured(plan: Plan, only: Sequence[str]) -> tuple[list[Row], list[Operatio
 
 def regimes_of(plan: Plan) -> dict[str, Callable[[], Row | list[Row] | list[Operation]]]:
     """All of them, by name."""
-    more = {} if plan.quick else {"vole-10m": lambda: regimes.vole(plan, 10_000_000, 0, "≤ 8.5 s, ≤ 900 MB", 3)}
+    more = {} if plan.quick else {"vole-10m": lambda: regimes.vole(plan, 10_000_000, 0, "≤ 8.5 s, ≤ 900 MB", 1)}
     return {
         "vole": lambda: regimes.vole(plan, 1_000_000, 100_000, "≤ 1.25 s, ≤ 46 B/item", 9),
         **more,

@@ -19,6 +19,7 @@ import cli
 from cleanroom.rooms import draft
 from cleanroom.rooms.contract import Contract
 from cleanroom.rooms.terms import Column, Dataset, Match, Party, ReleaseRules, Slots
+from protocols.kernels.cache import caches
 
 ROOT = Path(__file__).parents[2]
 READMES = {"en": "README.md", "zh": "README.zh-CN.md"}
@@ -41,7 +42,8 @@ def run(commands: str, folder: Path, language: str) -> str:
     """What a block prints, as a reader in that language sees it, without the frames of tables."""
     programs = Path(sys.executable).parent
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("CLEANROOM_", "LC_"))}
-    told = {"PATH": f"{programs}{os.pathsep}{kept.get('PATH', '')}", "HOME": str(folder), "LANG": "C.UTF-8"}
+    told = {"PATH": f"{programs}{os.pathsep}{kept.get('PATH', '')}", "HOME": str(folder), "LANG": "C.UTF-8",
+            "NUMBA_CACHE_DIR": str(caches())}  # fmt: skip
     done = subprocess.run(
         ["sh", "-e", "-c", commands], cwd=folder, env=kept | told | {"CLEANROOM_LANG": language, "COLUMNS": "120"},
         capture_output=True, text=True, encoding="utf-8", timeout=120,
