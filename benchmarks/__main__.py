@@ -6,7 +6,6 @@ the median of each counts. Times move from machine to machine: compare the ratio
 
 import argparse
 import datetime as dt
-import json
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
@@ -53,7 +52,7 @@ def _measured(plan: Plan, only: Sequence[str]) -> tuple[list[Row], list[Operatio
                 operations.append(each)
             else:
                 rows.append(each)
-            sys.stderr.write(json.dumps(each.work[0], ensure_ascii=False) + "\n")
+            sys.stderr.write(f"{each}\n")
     return rows, operations
 
 

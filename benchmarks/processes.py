@@ -5,7 +5,9 @@ import os
 import socket
 import statistics
 import subprocess
+import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -38,7 +40,11 @@ class Summary:
 
 
 class Failed(Exception):
-    """A process ended with an error."""
+    """A process ended with an error, or not within PATIENCE."""
+
+
+PATIENCE = 300.0
+"""Seconds after which a run is given up: some peers' processes wait for each other for ever."""
 
 
 def together(commands: Sequence[Command], *, joined: bool = False, environment: Mapping[str, str] | None = None,
@@ -63,8 +69,11 @@ def together(commands: Sequence[Command], *, joined: bool = False, environment: 
         for own in ends:
             for end in own.values():
                 end.close()
+        watch = threading.Timer(PATIENCE, lambda: [process.kill() for process in running])
+        watch.start()
         memory = max(map(_wait, running))
         seconds = time.perf_counter() - start
+        watch.cancel()
         wire = count() - before if count else 0
         if failed := [place for place, process in enumerate(running) if process.returncode]:
             logs = ((Path(name) / f"{place}.log").read_text("utf-8", "replace")[-2000:] for place in failed)
@@ -107,11 +116,23 @@ def loopback() -> int:
 
 
 def alternate(contenders: Mapping[str, Callable[[], Ran]], times: int) -> dict[str, Summary]:
-    """Run each in turn, `times` rounds: whatever slows the machine meanwhile slows all alike."""
+    """Run each in turn, `times` rounds: whatever slows the machine meanwhile slows all alike.
+
+    The first is ours, whose failure is one of the whole; another that fails is told on stderr and left out.
+    """
     runs: dict[str, list[Ran]] = {name: [] for name in contenders}
+    ours = next(iter(contenders))
     for _ in range(times):
         for name, work in contenders.items():
-            runs[name].append(work())
+            if name not in runs:
+                continue
+            try:
+                runs[name].append(work())
+            except Failed as error:
+                if name == ours:
+                    raise
+                del runs[name]
+                sys.stderr.write(f"{name} failed and is left out: {str(error)[-300:]}\n")
     return {name: summary(found) for name, found in runs.items()}
 
 
