@@ -14,15 +14,15 @@ EVIDENCE = ROOT / "docs" / "evidence"
 READMES = (ROOT / "README.md", ROOT / "README.zh-CN.md")
 _FIGURES = re.compile(r"(?<=<!-- figures -->\n).*?(?=<!-- end of figures -->)", re.DOTALL)
 _HEADS = (
-    ("work", "measured (median)", "target", "others in the same run: seconds, times ours"),
-    ("任务", "实测（中位数）", "目标", "同次运行的对照：秒，为本项目的倍数"),
+    ("work", "measured (median; runs)", "target", "others in the same run: seconds, times ours"),
+    ("任务", "实测（中位数；次数）", "目标", "同次运行的对照：秒，为本项目的倍数"),
 )
 _OPERATIONS = (("Paillier, one core", "ours", "target", "others"), ("Paillier，单核", "本项目", "目标", "对照"))
 _MACHINE = (
     "Measured on {machine}, {day}, both parties on that machine. Times differ between machines; compare the ratios.",
     "测量环境：{machine}，{day}，双方在同一台机器上。不同机器耗时不同，请看倍数。",
 )
-_MISSING = ("Not installed, so not compared: {names}.", "未能安装、因而未对照：{names}。")
+_MISSING = ("Not compared: {names}.", "未对照：{names}。")
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ def _figure(ours: Summary, items: int) -> str:
         parts.append(f"{ours.memory >> 20} MB")
     if ours.wire and items:
         parts.append(f"{ours.wire / items:.0f} B/item")
-    return ", ".join(parts)
+    return ", ".join([*parts, f"{ours.runs} ×"])
 
 
 def _seconds(each: Summary) -> str:
