@@ -7,7 +7,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from protocols.errors import ProtocolError
+from protocols.errors import BadMessage, ProtocolError
 
 Bytes = npt.NDArray[np.uint8]
 Indices = npt.NDArray[np.int64]
@@ -59,6 +59,12 @@ def check_items(items: Bytes) -> Bytes:
     if (begins[1:] == begins[:-1]).any() and (repeated := len(items) - len(pc.unique(to_column(items)))):
         raise repeated_items(repeated)  # two digests that merely begin alike are rare
     return items
+
+
+def check_count(received: int, declared: int) -> None:
+    """Raises BadMessage for fewer rows than were declared; a channel lets no more through."""
+    if received != declared:
+        raise BadMessage("A message has fewer rows than were declared.")
 
 
 def repeated_items(count: int) -> ProtocolError:

@@ -32,7 +32,6 @@ from protocols.group import ELEMENT_BYTES
 from protocols.psi.dh_steps import (
     POINTS,
     Evaluation,
-    check_count,
     check_once,
     evaluate_blindly,
     receive_rows,
@@ -44,6 +43,7 @@ from protocols.rows import (
     Bytes,
     Draw,
     Indices,
+    check_count,
     check_items,
     index_in,
     one_row,

@@ -12,7 +12,7 @@ from protocols import labels
 from protocols.channel import Channel
 from protocols.errors import BadMessage
 from protocols.group import ELEMENT_BYTES, FEW_ROWS, Group, backend
-from protocols.rows import Bytes, Draw, Indices, permutation, schema, to_batch, to_rows
+from protocols.rows import Bytes, Draw, Indices, check_count, permutation, schema, to_batch, to_rows
 
 HASH_TAG = b"HashToGroup-cleanroom/dh/1-ristretto255-SHA512"
 BATCH = 1024
@@ -131,9 +131,3 @@ def receive_rows(channel: Channel, name: str, width: int, rows: int) -> Bytes:
     content = np.empty((0, width), np.uint8) if batch is None else to_rows(batch.column(0))
     check_count(len(content), rows)
     return content
-
-
-def check_count(received: int, declared: int) -> None:
-    """Raises BadMessage for another number of rows than was declared."""
-    if received != declared:
-        raise BadMessage("A message has fewer rows than were declared.")

@@ -41,7 +41,7 @@ from protocols.oprf.questions import Answers, Question
 from protocols.oprf.suite import OUTPUT_BYTES
 from protocols.oprf.tables import TagTable
 from protocols.psi.results import ReceiverResult, SenderResult
-from protocols.rows import Bytes, Draw, index_in, one_row, schema, to_batch, to_rows
+from protocols.rows import Bytes, Draw, check_count, index_in, one_row, schema, to_batch, to_rows
 
 SMALL_BATCH, BATCH = 512, 4096
 """Elements that one proof may cover: the receiver checks one while the sender works on the next."""
@@ -234,6 +234,5 @@ def _receive_rows(channel: Channel, name: str, layout: pa.Schema, rows: int) -> 
     """uint8[rows, w]. Raises BadMessage for another number."""
     batch = channel.receive_batch(name, layout, rows=rows)
     content = np.empty((0, layout[0].type.byte_width), np.uint8) if batch is None else to_rows(batch.column(0))
-    if len(content) != rows:
-        raise BadMessage("A message has fewer rows than were declared.")
+    check_count(len(content), rows)
     return content

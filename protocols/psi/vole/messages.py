@@ -13,7 +13,7 @@ from protocols.psi.vole import base_ot
 from protocols.psi.vole.code import Words
 from protocols.psi.vole.parameters import CODE_LENGTH, LEAST_ROWS, MOST_ROWS, Layout
 from protocols.psi.vole.trees import CHECK_BYTES, SEED_BYTES, Sums
-from protocols.rows import Bytes, one_row, schema, to_batch, to_rows
+from protocols.rows import Bytes, check_count, one_row, schema, to_batch, to_rows
 
 VERSION = 1
 TRANSFERS = CODE_LENGTH * DEGREE
@@ -176,12 +176,6 @@ def receive_masks(channel: Channel, bucket: int, rows: int, mask_bytes: int) -> 
     if not ((hi[1:] > hi[:-1]) | ((hi[1:] == hi[:-1]) & (low[1:] > low[:-1]))).all():
         raise BadMessage("The peer's items are not distinct.")
     return hi.astype(np.uint64, copy=False), low.astype(np.uint64, copy=False)
-
-
-def check_count(received: int, declared: int) -> None:
-    """Raises BadMessage for fewer rows than were declared; more never get this far."""
-    if received != declared:
-        raise BadMessage("A message has fewer rows than were declared.")
 
 
 def _one(batch: pa.RecordBatch | None, rows: int) -> pa.RecordBatch:

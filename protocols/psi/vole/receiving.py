@@ -15,7 +15,7 @@ from protocols.psi.vole.outputs import label_keys, of_bin
 from protocols.psi.vole.parameters import BUCKET_ROWS, CODE_LENGTH, LEAST_ROWS, Layout, derive
 from protocols.psi.vole.sending import check_shapes
 from protocols.psi.vole.streams import Streams
-from protocols.rows import Bytes, Draw, Indices, to_rows
+from protocols.rows import Bytes, Draw, Indices, check_count, to_rows
 
 
 def receive(
@@ -154,7 +154,7 @@ class _Receiver:
             mine = order[done:until]
             opened[mine] = labels.open_sealed(keys[mine], to_rows(batch.column(0))[places[mine] - seen])
             seen, done = seen + batch.num_rows, until
-        messages.check_count(seen, self._layout.sender_load)
+        check_count(seen, self._layout.sender_load)
         return opened
 
 
