@@ -65,6 +65,7 @@ def regimes_of(plan: Plan) -> dict[str, Callable[[], Row | list[Row] | list[Oper
         "keyed": lambda: regimes.keyed(plan),
         "dh": lambda: regimes.dh(plan),
         "dh-small": lambda: regimes.dh_small(plan),
+        "dh-cold": lambda: regimes.dh_cold(plan),
         "oprf": lambda: regimes.oprf(plan),
         "join-sum": lambda: regimes.join_sum(plan),
         "slots": lambda: regimes.slots(plan, 2048, "≤ 70 s"),

@@ -69,7 +69,7 @@ def together(commands: Sequence[Command], *, joined: bool = False, environment: 
         for own in ends:
             for end in own.values():
                 end.close()
-        watch = threading.Timer(PATIENCE, lambda: [process.kill() for process in running])
+        watch = threading.Timer(PATIENCE, _kill, [running])
         watch.start()
         memory = max(map(_wait, running))
         seconds = time.perf_counter() - start
@@ -88,6 +88,11 @@ def _sockets(count: int) -> list[dict[int, socket.socket]]:
         for b in range(a + 1, count):
             ends[a][b], ends[b][a] = socket.socketpair()
     return ends
+
+
+def _kill(running: Sequence[subprocess.Popen[bytes]]) -> None:
+    for process in running:
+        process.kill()
 
 
 def _wait(process: subprocess.Popen[bytes]) -> int:

@@ -8,6 +8,7 @@ from pathlib import Path
 from benchmarks import data
 from benchmarks.peers import Installed
 from benchmarks.processes import Command, Failed, Ran, Summary, alternate, loopback, summary, together
+from protocols.kernels import SMALL_ROWS
 
 PORTABLE = {"NUMBA_CPU_NAME": "generic", "NUMBA_CPU_FEATURES": ""}
 """What makes numba compile as for a processor without AES and AVX-512: the portable twins."""
@@ -169,6 +170,14 @@ def dh_small(plan: Plan) -> Row:
     return Row(_named("dh", rows, rows), "–", rows, alternate(contenders, plan.rounds(1)))
 
 
+def dh_cold(plan: Plan) -> Row:
+    """As few rows as need no compiled kernel: what two processes take that have nothing loaded and nothing cached."""
+    receiver, sender = data.ids(plan.folder, SMALL_ROWS, SMALL_ROWS)
+    out = plan.folder / "out.csv"
+    contenders = {OURS: _two_party("dh", receiver, sender, out), PLAIN: _limits(receiver, sender, out)[PLAIN]}
+    return Row(_named("dh", SMALL_ROWS, SMALL_ROWS), "≤ 1 s", SMALL_ROWS, alternate(contenders, plan.rounds(9)))
+
+
 def oprf(plan: Plan) -> list[Row]:
     """Offline and online apart; the peer does both at once."""
     few, many = plan.rows(20_000, 2_000), plan.rows(1_000_000, 40_000)
@@ -220,7 +229,7 @@ def slots(plan: Plan, bits: int, target: str) -> Row:
 
 def paillier(plan: Plan, bits: int) -> list[Operation]:
     """Microseconds an operation on one core: ours, ours as on a machine without IFMA, phe, HEU."""
-    count, few = plan.rows(20_000, 2_000), plan.rows(1_000, 200)
+    count, few = plan.rows(20_000, 2_000), plan.rows(2_000, 200)
     ours = _primitives(bits, count)
     together([_primitives(bits, 64)], environment=PORTABLE)  # compiles
     contenders: dict[str, Callable[[], Ran]] = {
@@ -229,7 +238,7 @@ def paillier(plan: Plan, bits: int) -> list[Operation]:
     }
     for name, title in (("phe", "phe"), ("heu", "HEU ZPaillier")):
         if name in plan.peers.pythons:
-            command = plan.peers.script(name, f"{name}_paillier.py", bits, few // 4 if name == "phe" else few)
+            command = plan.peers.script(name, f"{name}_paillier.py", bits, few // 8 if name == "phe" else few)
             contenders[title] = lambda command=command: together([command])  # type: ignore[misc]
     results = alternate(contenders, plan.rounds(3))
     targets = _TARGETS if bits == 2048 else {}

@@ -22,14 +22,13 @@ from typing import Any
 from cleanroom import machine
 from cleanroom.errors import CleanroomError, UsageError
 from cleanroom.files import write_bytes
-from cleanroom.rooms.costs import SMALL_ROWS
-from protocols.kernels import cache
+from protocols.kernels import SMALL_ROWS, cache
 
 Step = Callable[[str, str, int, int], None]
 """Who, what, how much is done, of how much: as `cleanroom.terminal.show.progress` gives it."""
 SETS: dict[str, tuple[str, ...]] = {
     "hashing": ("protocols.kernels.sha512", "protocols.kernels.digests"),
-    "ristretto": ("protocols.kernels.ristretto.ristretto255", "protocols.kernels.ristretto.sums"),
+    "ristretto": tuple(f"protocols.kernels.ristretto.{name}" for name in ("ristretto255", "fixed_base", "sums")),
     "vole": ("protocols.psi.vole",),
     "paillier": ("protocols.kernels.paillier",),
 }

@@ -14,13 +14,14 @@ from contextlib import suppress
 from types import TracebackType
 from typing import Protocol, Self
 
+import numpy as np
 import pyarrow as pa
 
 from protocols import hello, payload
 from protocols.errors import BadMessage, PeerAborted, ProtocolError
 from protocols.header import BYTES, Abort, Header, Kind, unpack
 from protocols.hello import Hello, Signer
-from protocols.rows import one_row
+from protocols.rows import Bytes, check_count, one_row, to_rows
 
 FRAME_BYTES = 1 << 20
 """About the most payload that `send` puts into a frame of several rows."""
@@ -120,7 +121,7 @@ class Channel:
     def _exchange_signatures(self) -> None:
         signature = self._me.sign(hello.HELLO_LABEL, self.session + self.role.encode())
         self.send_batch("hello.signature", one_row(_SIGNATURE, [signature]))
-        theirs = self.receive_batch("hello.signature", _SIGNATURE, rows=1)
+        theirs = self.receive_row("hello.signature", _SIGNATURE)
         signed = self.session + self.peer_role.encode()
         hello.verify(self._peer_key, hello.HELLO_LABEL, signed, _only(theirs, "signature"))
 
@@ -192,6 +193,24 @@ class Channel:
         batches = list(self.receive(name, schema, bucket, rows=rows, nbytes=nbytes))
         return pa.concat_batches(batches) if batches else None
 
+    def receive_row(
+        self, name: str, schema: pa.Schema, bucket: int = 0, *, nbytes: int | None = None
+    ) -> pa.RecordBatch:
+        """The message `name`, which has one row. Raises BadMessage where it has none; nbytes: as for `receive`."""
+        batch = self.receive_batch(name, schema, bucket, rows=1, nbytes=nbytes)
+        if batch is None:
+            raise BadMessage("A message has fewer rows than were declared.")
+        return batch
+
+    def receive_rows(self, name: str, schema: pa.Schema, bucket: int = 0, *, rows: int) -> list[Bytes]:
+        """The columns uint8[rows, w] of the message `name`. Raises BadMessage for another number of rows."""
+        batch = self.receive_batch(name, schema, bucket, rows=rows)
+        if batch is None:
+            check_count(0, rows)
+            return [np.empty((0, field.type.byte_width), np.uint8) for field in schema]
+        check_count(batch.num_rows, rows)
+        return [to_rows(column) for column in batch.columns]
+
     def _take(self, name: str, bucket: int) -> tuple[Header, memoryview]:
         """The next frame, which must be of `name` and `bucket`: numbered checks, the first that fails is the error."""
         frame = self._transport.receive()
@@ -243,7 +262,7 @@ class Channel:
         digest = self.transcript()
         signature = self._me.sign(hello.TRANSCRIPT_LABEL, digest + self.role.encode())
         self.send_batch("confirm", one_row(_CONFIRM, [digest, signature]))
-        theirs = self.receive_batch("confirm", _CONFIRM, rows=1)
+        theirs = self.receive_row("confirm", _CONFIRM)
         if _only(theirs, "digest") != digest:
             raise BadMessage("The two sides did not see the same messages.")
         signed = digest + self.peer_role.encode()
@@ -289,8 +308,6 @@ class Channel:
         return self._lines.setdefault((role, bucket), _Line())
 
 
-def _only(batch: pa.RecordBatch | None, column: str) -> bytes:
-    if batch is None:
-        raise BadMessage("A message has fewer rows than were declared.")
+def _only(batch: pa.RecordBatch, column: str) -> bytes:
     value: bytes = batch.column(column)[0].as_py()
     return value

@@ -1,5 +1,6 @@
 """How a protocol run can fail. Texts say which check failed, never what was in the message."""
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 
@@ -25,3 +26,15 @@ class BadMessage(ProtocolError):
 
 class PeerAborted(ProtocolError):
     """The peer ended the session, or its process is gone."""
+
+
+def check_agreed(ours: Mapping[str, object], theirs: Mapping[str, object]) -> None:
+    """Raises ProtocolError that names the first of our settings of which the peer has another value."""
+    for name, value in ours.items():
+        if theirs[name] != value:
+            raise ProtocolError(
+                "The two sides do not agree on {name}: {ours} here, {theirs} there.",
+                name=name,
+                ours=value,
+                theirs=theirs[name],
+            )

@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from protocols.errors import BadMessage
 from protocols.hashing import sha512_rows
-from protocols.rows import Bytes
+from protocols.rows import Bytes, each_row
 
 STATISTICAL_BITS = 40
 SEAL_BYTES = 16
@@ -33,22 +33,21 @@ def derive(session: bytes, outputs: Bytes) -> tuple[Bytes, Bytes]:
 
 def seal(keys: Bytes, labels: Bytes) -> Bytes:
     """uint8[n, w + 16]: AES-256-GCM, row by row under the row's own key."""
-    sealed = [AESGCM(key).encrypt(_NONCE, label, None) for key, label in zip(_each(keys), _each(labels), strict=True)]
+    sealed = [
+        AESGCM(key).encrypt(_NONCE, label, None) for key, label in zip(each_row(keys), each_row(labels), strict=True)
+    ]
     return _rows(sealed, labels.shape[1] + SEAL_BYTES)
 
 
 def open_sealed(keys: Bytes, sealed: Bytes) -> Bytes:
     """The labels uint8[n, w]. Raises BadMessage where one does not open."""
     try:
-        opened = [AESGCM(key).decrypt(_NONCE, row, None) for key, row in zip(_each(keys), _each(sealed), strict=True)]
+        opened = [
+            AESGCM(key).decrypt(_NONCE, row, None) for key, row in zip(each_row(keys), each_row(sealed), strict=True)
+        ]
     except InvalidTag as error:
         raise BadMessage("The label of a matched row does not open.") from error
     return _rows(opened, sealed.shape[1] - SEAL_BYTES)
-
-
-def _each(rows: Bytes) -> list[bytes]:
-    content, width = rows.tobytes(), rows.shape[1]
-    return [content[start : start + width] for start in range(0, len(content), width)]
 
 
 def _rows(parts: list[bytes], width: int) -> Bytes:

@@ -5,7 +5,6 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from protocols.errors import BadMessage, ProtocolError
 
@@ -43,6 +42,12 @@ def one_row(of: pa.Schema, values: Sequence[int | bytes]) -> pa.RecordBatch:
     return pa.record_batch(columns, schema=of)
 
 
+def each_row(rows: Bytes) -> list[bytes]:
+    """The rows of uint8[n, w] one by one, for what a library takes one by one."""
+    content, width = rows.tobytes(), rows.shape[1]
+    return [content[start : start + width] for start in range(0, len(content), width)]
+
+
 def to_rows(column: pa.FixedSizeBinaryArray) -> Bytes:
     """An Arrow column without nulls as uint8[n, w], read-only over the same memory."""
     width = column.type.byte_width
@@ -55,9 +60,10 @@ def check_items(items: Bytes) -> Bytes:
     if items.ndim != 2 or items.dtype != np.uint8 or items.shape[1] not in DIGEST_BYTES:
         raise ValueError(f"items must be uint8[n, 16 or 32], not {items.dtype}{list(items.shape)}")
     items = np.ascontiguousarray(items)
-    begins = np.sort(np.ascontiguousarray(items[:, :8]).view(np.uint64).reshape(-1))
-    if (begins[1:] == begins[:-1]).any() and (repeated := len(items) - len(pc.unique(to_column(items)))):
-        raise repeated_items(repeated)  # two digests that merely begin alike are rare
+    if _repeats(np.sort(_words(items)[:, 0])):  # two digests that merely begin alike are rare
+        repeated = int((_first_equal(items) != np.arange(len(items))).sum())
+        if repeated:
+            raise repeated_items(repeated)
     return items
 
 
@@ -73,12 +79,39 @@ def repeated_items(count: int) -> ProtocolError:
 
 
 def index_in(values: Bytes, among: Bytes) -> Indices:
-    """For each row of `values` the first row of `among` that equals it, or -1."""
+    """For each row of `values` the first row of `among` that equals it, or -1. Both are uint8[n, w]."""
     if not len(values) or not len(among):
         return np.full(len(values), -1, np.int64)
-    found = pc.index_in(to_column(values), value_set=to_column(among)).fill_null(-1)
-    places: Indices = found.to_numpy().astype(np.int64)
-    return places
+    begins, wanted = _words(among)[:, 0], _words(values)[:, 0]
+    order, asked = np.argsort(begins), np.argsort(wanted)
+    begins = begins[order]
+    if _repeats(begins):
+        found = _first_equal(np.concatenate([among, values]))[len(among) :]
+        return np.where(found < len(among), found, -1)
+    places = np.empty(len(values), np.int64)
+    places[asked] = order[np.minimum(np.searchsorted(begins, wanted[asked]), len(order) - 1)]
+    return np.where((among[places] == values).all(axis=1), places, -1)
+
+
+def _words(rows: Bytes) -> npt.NDArray[np.uint64]:
+    """The rows as words, zeros after their end."""
+    padded = np.pad(rows, ((0, 0), (0, -rows.shape[1] % 8)))
+    return padded.view(np.uint64)
+
+
+def _repeats(ascending: npt.NDArray[np.uint64]) -> bool:
+    return bool((ascending[1:] == ascending[:-1]).any())
+
+
+def _first_equal(rows: Bytes) -> Indices:
+    """For each row the first that equals it."""
+    words = _words(rows)
+    order = np.lexsort(words.T)  # stable: of equal rows the first stands first
+    words = words[order]
+    differs = np.concatenate([[True], (words[1:] != words[:-1]).any(axis=1)])
+    found = np.empty(len(rows), np.int64)
+    found[order] = order[differs][np.cumsum(differs) - 1]
+    return found
 
 
 def permutation(n: int, draw: Draw) -> Indices:

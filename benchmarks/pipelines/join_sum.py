@@ -11,7 +11,7 @@ from protocols.channel import Channel
 from protocols.paillier import answer, cipher, keys
 from protocols.paillier.cells import Amount, CellLayout
 from protocols.psi import dh
-from protocols.rows import Bytes, schema, to_batch, to_rows
+from protocols.rows import Bytes, schema, to_batch
 
 _KEY = pa.schema([pa.field("key", pa.binary(), nullable=False)])
 MOST = 1_000_000
@@ -37,13 +37,13 @@ def _sender(channel: Channel, items: Bytes, layout: CellLayout) -> None:
     plain = layout.encode(np.zeros(len(items), np.int64), amounts, key.public)
     labels = cipher.encrypt(key, plain)
     dh.sender(channel, items, labels, canaries=party.canaries("sender"), ordered=False)
-    rows = channel.receive_batch("sums", schema({"sum": labels.shape[1]}), rows=1)
-    totals = answer.open_sums(key, layout, to_rows(rows.column(0)))
+    (sums,) = channel.receive_rows("sums", schema({"sum": labels.shape[1]}), rows=1)
+    totals = answer.open_sums(key, layout, sums)
     party.tell(matched=int(totals.counts[0, 0]), sent=channel.sent)
 
 
 def _receiver(channel: Channel, items: Bytes, layout: CellLayout) -> None:
-    batch = channel.receive_batch("key", _KEY, rows=1, nbytes=layout.bits)
+    batch = channel.receive_row("key", _KEY, nbytes=layout.bits)
     public = keys.PublicKey.from_bytes(batch.column(0)[0].as_py())
     width = layout.plaintexts * public.width
     canaries = party.canaries("receiver")

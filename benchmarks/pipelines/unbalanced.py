@@ -12,6 +12,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from benchmarks.pipelines import party
+from protocols.oprf import points
 from protocols.oprf.keys import Epoch, Key, Quota
 from protocols.oprf.questions import ask
 from protocols.oprf.tables import TagTable, precompute
@@ -52,6 +53,7 @@ def _held(path: str) -> tuple[Epoch, TagTable]:
 def _sender(given: party.Words) -> None:
     epoch, table = _held(given.out)
     key = Key.import_secret(Path(given.out + ".key").read_bytes())
+    points.prepare(epoch.most_queries)  # while the receiver blinds its items
     (number,) = given.sockets.values()
     with party.channel("sender", "receiver", number) as channel:
         oprf.sender(channel, key, table, Quota.of(epoch), lambda quota: None)

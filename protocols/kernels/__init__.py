@@ -5,3 +5,7 @@ cache is stale. No kernel draws randomness, knows a message or raises for what a
 after. What needs an instruction that a machine may lack has a portable twin with equal bytes; `target.has` chooses by
 what numba compiles for. Import modules of this folder only where they are used: numba takes half a second to load.
 """
+
+SMALL_ROWS = 2_000
+"""Rows of the larger side up to which nothing here is loaded: libsodium and the standard library do it at once. A
+match adds its canaries to them."""

@@ -1,4 +1,5 @@
-"""How kernels are compiled: `kernel` for calls from Python, `inner` and `inlined` for calls from other kernels.
+"""How kernels are compiled: `kernel` for calls from Python, `inner` and `inlined` for calls from other kernels,
+`intrinsic` for what is said to LLVM directly.
 
 numba's own cache notices an edit of a kernel's file, not of the modules whose functions it calls, so the cache lies in
 a folder of ours (`protocols.kernels.cache`) that any edit changes.
@@ -9,7 +10,7 @@ from collections.abc import Callable
 from importlib import import_module
 from typing import Any, TypeVar, cast
 
-from numba import config, njit
+from numba import config, extending, njit
 
 from protocols.kernels.cache import cache_folder
 
@@ -45,3 +46,8 @@ def inlined(function: Function) -> Function:
     """As `inner`, always inlined: what passes many vectors would otherwise go through memory."""
     options = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True, "error_model": "numpy", "forceinline": True}
     return cast(Function, njit(nogil=True, **options)(function))
+
+
+def intrinsic(function: Callable[..., Any]) -> Any:
+    """A function of types that gives a signature and what builds its code, to be called in kernels as a function."""
+    return extending.intrinsic(function)

@@ -8,14 +8,13 @@ from typing import Any
 import numpy as np
 from llvmlite import ir
 from numba import types
-from numba.extending import intrinsic
 
-from protocols.kernels.compiled import inlined
+from protocols.kernels.compiled import inlined, intrinsic
 
 _WORD, _WIDE = ir.IntType(64), ir.IntType(128)
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@intrinsic
 def mul_wide(typingctx: Any, a: Any, b: Any) -> Any:
     """(high, low) 64 bits of the product of two uint64."""
     pair = types.UniTuple(types.uint64, 2)
@@ -38,25 +37,25 @@ def _load(bits: int) -> Any:
     return code
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@intrinsic
 def load8(typingctx: Any, address: Any) -> Any:
     """The byte at an address."""
     return types.uint8(types.uintp), _load(8)
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@intrinsic
 def load32(typingctx: Any, address: Any) -> Any:
     """The int32 at an address, aligned or not."""
     return types.int32(types.uintp), _load(32)
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@intrinsic
 def load64(typingctx: Any, address: Any) -> Any:
     """The int64 at an address, aligned or not."""
     return types.int64(types.uintp), _load(64)
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@intrinsic
 def store8(typingctx: Any, address: Any, value: Any) -> Any:
     """A byte to an address."""
 

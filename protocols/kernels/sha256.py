@@ -8,7 +8,8 @@ from typing import Any
 
 from llvmlite import ir
 from numba import types
-from numba.extending import intrinsic
+
+from protocols.kernels.compiled import intrinsic
 
 LANES = 8
 BLOCK_BYTES = 64
@@ -118,7 +119,7 @@ def _half(builder: Any, vector: Any, start: int) -> Any:
     return builder.shuffle_vector(vector, ir.Constant(vector.type, ir.Undefined), mask)
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@intrinsic
 def begin_rows(typingctx: Any, state: Any) -> Any:
     """The state before the first block of eight messages to uint32[8, 8] at this address."""
 
@@ -130,7 +131,7 @@ def begin_rows(typingctx: Any, state: Any) -> Any:
     return types.void(types.uintp), code
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@intrinsic
 def compress_rows(typingctx: Any, blocks: Any, state: Any, digests: Any) -> Any:
     """A further block of eight messages: addresses of uint8[8, 64], uint32[8, 8] and, to be written, uint8[8, 32]."""
 
@@ -149,7 +150,7 @@ def compress_rows(typingctx: Any, blocks: Any, state: Any, digests: Any) -> Any:
     return types.void(types.uintp, types.uintp, types.uintp), code
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@intrinsic
 def put_text(typingctx: Any, text: Any, left: Any, block: Any) -> Any:
     """The 64 bytes at `text` to `block`, all addresses; only the first `left` (-1 to 64), then 0x80, then zeros."""
     byte = ir.IntType(8)

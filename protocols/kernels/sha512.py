@@ -12,9 +12,8 @@ import numpy as np
 import numpy.typing as npt
 from llvmlite import ir
 from numba import types
-from numba.extending import intrinsic
 
-from protocols.kernels.compiled import kernel
+from protocols.kernels.compiled import intrinsic, kernel
 from protocols.kernels.threads import in_parts
 from protocols.kernels.words import I64, Rows, Word, in_all_lanes
 
@@ -95,7 +94,7 @@ def compressed(state: list[Word], block: list[Word], constants: Any) -> list[Wor
     return [old + new for old, new in zip(state, after, strict=True)]
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@intrinsic
 def _compress_eight(typing: Any, blocks: Any, states: Any, constants: Any, start: Any) -> Any:
     """Rows start to start + 8 of states uint64[n, 8] go on by the same rows of blocks uint64[n, 16]."""
 

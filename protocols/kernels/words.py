@@ -97,14 +97,14 @@ class Word:
         return self.of(self.builder.sext(same, llvm_word(self.lanes)))._opaque()
 
     def _opaque(self) -> "Word":
-        """The same word, of which the optimiser knows nothing.
+        """The same word. With one lane LLVM may replace `mask & a | ~mask & b` by a branch on the comparison that made
+        the mask, unless it is hidden where it came from. Vector code has no such branches."""
+        return self if self.lanes > 1 else self.hidden()
 
-        With one lane LLVM may replace `mask & a | ~mask & b` by a branch on the comparison that made the mask; an
-        empty assembly statement hides where it came from. Vector code has no such branches.
-        """
-        if self.lanes > 1:
-            return self
-        return self.of(self.builder.asm(ir.FunctionType(I64, [I64]), "", "=r,0", [self.value], False))
+    def hidden(self) -> "Word":
+        """The same word, of which the optimiser knows nothing: it comes out of an empty assembly statement."""
+        kind, register = self.value.type, "r" if self.lanes == 1 else "v"
+        return self.of(self.builder.asm(ir.FunctionType(kind, [kind]), "", f"={register},0", [self.value], False))
 
     def plus_product52(self, a: "Word", b: "Word", *, high: bool) -> "Word":
         """self + the low (or high) 52 bits of the 104-bit product of the low 52 bits of a and b, in eight lanes.
@@ -115,6 +115,16 @@ class Word:
         name = f"llvm.x86.avx512.vpmadd52{'h' if high else 'l'}.uq.512"
         function = _declared(self.builder.module, name, ir.FunctionType(kind, [kind] * 3))
         return self.of(self.builder.call(function, [self.value, a.value, b.value]))
+
+    def chosen16(self, low: Value, high: Value) -> "Word":
+        """In each of eight lanes the value numbered self, 0 to 15, of the eight of `low` and the eight of `high`.
+
+        One AVX-512 instruction (VPERMI2Q) on registers: no address depends on self.
+        """
+        kind = llvm_word(8)
+        name = "llvm.x86.avx512.vpermi2var.q.512"
+        function = _declared(self.builder.module, name, ir.FunctionType(kind, [kind] * 3))
+        return self.of(self.builder.call(function, [low, self.value, high]))
 
     def wide_product(self, other: "Word") -> WideSum:
         """The 128-bit product, with one lane."""

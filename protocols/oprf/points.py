@@ -4,19 +4,19 @@ Scalars are integers modulo the group's order; weights are public. What came fro
 """
 
 import os
-from functools import cache, reduce
-from typing import Any
+from functools import reduce
 
 import numpy as np
 
+from protocols import canary
 from protocols.errors import BadMessage
-from protocols.group import ELEMENT_BYTES, SCALAR_BYTES, UNIFORM_BYTES, libsodium
+from protocols.group import ELEMENT_BYTES, ORDER, SCALAR_BYTES, UNIFORM_BYTES, sodium
 from protocols.hashing import expand_message_xmd
-from protocols.rows import Bytes, Draw
+from protocols.kernels import SMALL_ROWS
+from protocols.rows import Bytes, Draw, each_row
 
-SMALL_ROWS = 2_048
-"""Up to here libsodium does, as loading a compiled kernel would take longer."""
-ORDER = 2**252 + 27742317777372353535851937790883648493
+FEW_POINTS = SMALL_ROWS + canary.COUNT
+"""Up to here libsodium does, as loading a compiled kernel would take longer: what a small match has in all."""
 
 
 def to_int(scalar: bytes) -> int:
@@ -50,7 +50,7 @@ def multiply(scalar: int, point: bytes) -> bytes:
     if not scalar:
         return bytes(ELEMENT_BYTES)
     try:
-        product: bytes = _sodium().crypto_scalarmult_ristretto255(to_bytes(scalar), point)
+        product: bytes = sodium().crypto_scalarmult_ristretto255(to_bytes(scalar), point)
     except RuntimeError as error:
         raise BadMessage("A group element of a message is not valid.") from error
     return product
@@ -58,19 +58,19 @@ def multiply(scalar: int, point: bytes) -> bytes:
 
 def multiply_generator(scalar: int) -> bytes:
     """scalar · the group's generator."""
-    product: bytes = _sodium().crypto_scalarmult_ristretto255_base_allow_scalar_zero(to_bytes(scalar))
+    product: bytes = sodium().crypto_scalarmult_ristretto255_base_allow_scalar_zero(to_bytes(scalar))
     return product
 
 
 def add(left: bytes, right: bytes) -> bytes:
     """left + right, both valid elements."""
-    total: bytes = _sodium().crypto_core_ristretto255_add(left, right)
+    total: bytes = sodium().crypto_core_ristretto255_add(left, right)
     return total
 
 
 def prepare(rows: int) -> None:
     """Load what sums of so many points take, and their multiplication: at leisure, rather than while a peer waits."""
-    if rows > SMALL_ROWS:
+    if rows > FEW_POINTS:
         from protocols.kernels.ristretto import ristretto255, sums
 
         ristretto255.warm()
@@ -82,26 +82,12 @@ def weighted_sum(weights: Bytes, points: Bytes) -> bytes:
 
     Raises BadMessage where a point is not an element, or zero.
     """
-    if len(points) <= SMALL_ROWS:
-        return reduce(add, map(multiply, map(to_int, _each(weights)), _each(points)))
+    if len(points) <= FEW_POINTS:
+        return reduce(add, map(multiply, map(to_int, each_row(weights)), each_row(points)))
 
     from protocols.kernels.ristretto import sums
 
     lanes, valid = sums.weighted(weights, points)
     if not (valid and points.any(axis=1).all()):
         raise BadMessage("A group element of a message is not valid.")
-    return reduce(add, _each(lanes))
-
-
-def _each(rows: Bytes) -> list[bytes]:
-    content = rows.tobytes()
-    return [content[at : at + ELEMENT_BYTES] for at in range(0, len(content), ELEMENT_BYTES)]
-
-
-@cache
-def _sodium() -> Any:
-    libsodium()  # loads the library and tidies up after it
-
-    import rbcl
-
-    return rbcl
+    return reduce(add, each_row(lanes))

@@ -86,7 +86,7 @@ def _multiplied_hashes(inputs: Inputs, mode: Mode, scalar: bytes) -> Bytes:
 
 def _group(rows: int) -> Group:
     """For a batch, of which a session may have several: so the kernels from fewer rows on than for a match by `dh`."""
-    return backend(_WORTH * rows if rows > points.SMALL_ROWS else rows)
+    return backend(_WORTH * rows if rows > points.FEW_POINTS else rows)
 
 
 def _outputs(inputs: Inputs, elements: Bytes) -> Bytes:

@@ -1,22 +1,29 @@
 """Two-party matching by Diffie–Hellman: the receiver learns which of its items the sender has, the sender both sizes.
 
-F(x) = H(x)^b is the sender's to compute. The receiver gets it for its own items only, blindly: it sends H(x)^a, the
-sender returns H(x)^ab, a^-1 leaves F(x). The sender gives, in a secret order, a tag of F(y) for each of its items and,
-if it has labels, each label sealed under a key from F(y) (`protocols.labels`). a and b are fresh each session.
+F(x) = b · H(x) in a group with generator G, b the sender's secret, fresh each session. The receiver gets F for its own
+items only, blindly. The sender gives, in a secret order, a tag of F(y) for each of its items and, if it has labels,
+each label sealed under a key from F(y) (`protocols.labels`).
 
-ordered: replies keep the receiver's order, so it learns which of its rows matched. Not ordered: all replies come in a
-secret order, so that it learns the number of matches and their labels, but not the rows: with additively homomorphic
-ciphertexts as labels this is join-sum. What each message reveals:
+ordered: replies keep the receiver's order, so it learns which of its rows matched. Each row is blinded by a secret
+uniform r of its own: the sender gives its key K = b/2 · G, gets C = 2 (H(x) + r G), returns D = b/4 · C; the receiver
+has F(x) = 2 (D - r K). Multiples of G and K come from tables, and points that are twice another are encoded without a
+square root. Not ordered: all replies come in a secret order, so that the receiver learns the number of matches and
+their labels, but not the rows: with additively homomorphic ciphertexts as labels this is join-sum. It could not tell
+which r to take off, so one secret a blinds all: a · H(x) goes, b · a · H(x) returns. What each message reveals:
 
     dh.sizes      both ways    the number of rows, canaries included
-    dh.blinded    receiver →   nothing: random group elements (DDH, random oracle)
+    dh.key        → receiver   ordered only: K, from which b is a discrete logarithm away
+    dh.blinded    receiver →   ordered: nothing, however much is computed, as C is uniform whatever x is (within 2^-127)
+                               not ordered: nothing, under DDH and with H a random oracle
     dh.replies    → receiver   F at its own items, and nothing at others
     dh.tags       → receiver   whether they are F of an item it holds
     dh.canaries   → receiver   not ordered only: the tags of dummies that both sides know
     dh.labels     → receiver   what matched rows carry
 
-Semi-honest: a peer may still substitute its input. Nothing here is safe against a quantum computer: whoever keeps
-dh.blinded could one day test guesses against it.
+Semi-honest: a peer may still substitute its input. K is not proved to be the replies' key, and need not be: a wrong one
+makes every output random, so that the canaries fail, and nothing that a sender does with K or D shows it any x. What
+remains, and why it is no more than substituted input, is record 17 (docs/decisions). Nothing here is safe against a
+quantum computer: it finds b from a transcript and tests guesses against dh.tags, and where not ordered dh.blinded too.
 """
 
 import os
@@ -27,13 +34,14 @@ import pyarrow as pa
 from protocols import canary, labels
 from protocols.canary import Canaries
 from protocols.channel import FRAME_BYTES, Channel
-from protocols.errors import BadMessage, ProtocolError
+from protocols.errors import BadMessage, check_agreed
 from protocols.group import ELEMENT_BYTES
 from protocols.psi.dh_steps import (
     POINTS,
     Evaluation,
     check_once,
     evaluate_blindly,
+    evaluate_shuffled,
     receive_rows,
     reply_in_order,
     send_rows,
@@ -137,7 +145,7 @@ def _receiver(
     items = np.concatenate([items, canaries.rows])
     peer_rows = _exchange_sizes(channel, items, label_width, ordered, most)
     order = permutation(len(items), draw)
-    outputs = evaluate_blindly(channel, items[order], peer_rows, draw, ordered=ordered)
+    outputs = (evaluate_blindly if ordered else evaluate_shuffled)(channel, items[order], peer_rows, draw)
     mine, keys = labels.derive(channel.session, outputs)
     width = labels.tag_bytes(len(items), peer_rows)
     mine = np.ascontiguousarray(mine[:, :width])
@@ -160,15 +168,9 @@ def _exchange_sizes(channel: Channel, items: Bytes, label_width: int, ordered: b
     """The peer's rows. Raises ProtocolError for what the two sides do not share."""
     mine = [len(items), items.shape[1], label_width, int(ordered), canary.COUNT]
     channel.send_batch("dh.sizes", one_row(_SIZES, mine))
-    theirs = channel.receive_batch("dh.sizes", _SIZES, rows=1)
-    if theirs is None:
-        raise BadMessage("A message has fewer rows than were declared.")
-    for name, ours, (other,) in list(zip(_SIZES.names, mine, theirs.to_pydict().values(), strict=True))[1:]:
-        if ours != other:
-            raise ProtocolError(
-                "The two sides do not agree on {name}: {ours} here, {theirs} there.", name=name, ours=ours, theirs=other
-            )
-    rows: int = theirs.column("rows")[0].as_py()
+    (theirs,) = channel.receive_row("dh.sizes", _SIZES).to_pylist()
+    check_agreed(dict(zip(_SIZES.names[1:], mine[1:], strict=True)), theirs)
+    rows: int = theirs["rows"]
     if not canary.COUNT <= rows <= min(most + canary.COUNT, MOST_ROWS):
         raise BadMessage("The peer's declared number of rows is not allowed.")
     return rows
@@ -181,7 +183,7 @@ def _reply_shuffled(channel: Channel, evaluation: Evaluation, rows: int, draw: D
     """All replies first held, then sent in a secret order: 32 bytes a row."""
     held = np.empty((rows, ELEMENT_BYTES), np.uint8)
     received = 0
-    for points in evaluation.replies(channel, rows):
+    for points in evaluation.replies(channel, rows, evaluation.scalar):
         held[received : received + len(points)] = points
         received += len(points)
         evaluation.advance(min(1.0, received / _EARLY / len(evaluation.order)))

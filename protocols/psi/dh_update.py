@@ -1,11 +1,12 @@
 """Diffie–Hellman matching that goes on: a later session evaluates and sends only what was added and removed.
 
-As `protocols.psi.dh` in order, but the sender's scalar b stays for an epoch, and with it F(x) = H(x)^b. Both sides keep
-a state; the first session of an epoch is an update of nothing. A session costs as its additions do, both sides'
+As `protocols.psi.dh` in order, but the sender's scalar b stays for an epoch, and with it F(x) = b · H(x). Both sides
+keep a state; the first session of an epoch is an update of nothing. A session costs as its additions do, both sides'
 together, and the canaries, which are evaluated afresh each time. What each message reveals:
 
     dh-update.sizes     both ways    rows, additions and removals since the last session, canaries not counted
-    dh-update.blinded   receiver →   nothing: random group elements (DDH, random oracle)
+    dh-update.key       → receiver   K = b/2 · G, the same in every session of an epoch
+    dh-update.blinded   receiver →   nothing, however much is computed: each row has a uniform blind of its own
     dh-update.replies   → receiver   F at its own additions, and nothing at others
     dh-update.added     → receiver   whether they are F of an item it holds
     dh-update.removed   → receiver   which of the tags it knows are no longer the sender's
@@ -33,7 +34,7 @@ import pyarrow as pa
 from protocols import canary, labels
 from protocols.canary import Canaries
 from protocols.channel import Channel
-from protocols.errors import BadMessage, ProtocolError
+from protocols.errors import BadMessage, ProtocolError, check_agreed
 from protocols.group import SCALAR_BYTES
 from protocols.psi.dh import MOST_ROWS
 from protocols.psi.dh_steps import Evaluation, check_once, evaluate_blindly, receive_rows, reply_in_order, send_rows
@@ -181,7 +182,7 @@ def _receiver(
     fresh = np.concatenate([change.added, canaries.rows])
     order = permutation(len(fresh), draw)
     epoch = state.epoch if state.generation else channel.session
-    outputs = evaluate_blindly(channel, fresh[order], peer.added, draw, message=MESSAGE)
+    outputs = evaluate_blindly(channel, fresh[order], peer.added, draw, MESSAGE)
     tags = np.empty((len(fresh), TAG_BYTES), np.uint8)
     tags[order] = labels.derive(epoch, outputs)[0][:, :TAG_BYTES]
     own_canaries = tags[len(change.added) :]
@@ -242,21 +243,13 @@ def _exchange_sizes(channel: Channel, change: _Change, state: State, most: int) 
     rows = len(state.items) - removed + len(change.added)
     mine: list[int | bytes] = [rows, len(change.added), removed, change.width, state.generation, state.epoch]
     channel.send_batch(f"{MESSAGE}.sizes", one_row(_SIZES, mine))
-    theirs = channel.receive_batch(f"{MESSAGE}.sizes", _SIZES, rows=1)
-    if theirs is None:
-        raise BadMessage("A message has fewer rows than were declared.")
+    theirs = channel.receive_row(f"{MESSAGE}.sizes", _SIZES)
     rows, added, removed, width, generation, epoch = (column[0].as_py() for column in theirs.columns)
     if (generation, epoch) != (state.generation, state.epoch):
         raise ProtocolError(
             "The two sides' kept states are not of the same session.", "Begin a new epoch on both sides."
         )
-    if width != change.width:
-        raise ProtocolError(
-            "The two sides do not agree on {name}: {ours} here, {theirs} there.",
-            name="width",
-            ours=change.width,
-            theirs=width,
-        )
+    check_agreed({"width": change.width}, {"width": width})
     if not 0 <= rows <= min(most, MOST_ROWS) or not 0 <= added <= rows or not 0 <= removed <= MOST_ROWS:
         raise BadMessage("The peer's declared number of rows is not allowed.")
     return _Sizes(rows, added, removed)

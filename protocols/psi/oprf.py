@@ -32,16 +32,16 @@ import pyarrow as pa
 
 from protocols import canary
 from protocols.channel import Channel
-from protocols.errors import BadMessage, ProtocolError
+from protocols.errors import BadMessage, ProtocolError, check_agreed
 from protocols.group import ELEMENT_BYTES
 from protocols.oprf import proof, questions, suite, tables
 from protocols.oprf.keys import MOST_ROWS, Epoch, Key, Quota
-from protocols.oprf.points import SMALL_ROWS
+from protocols.oprf.points import FEW_POINTS
 from protocols.oprf.questions import Answers, Question
 from protocols.oprf.suite import OUTPUT_BYTES
 from protocols.oprf.tables import TagTable
 from protocols.psi.results import ReceiverResult, SenderResult
-from protocols.rows import Bytes, Draw, check_count, index_in, one_row, schema, to_batch, to_rows
+from protocols.rows import Bytes, Draw, index_in, one_row, schema, to_batch
 
 SMALL_BATCH, BATCH = 512, 4096
 """Elements that one proof may cover: the receiver checks one while the sender works on the next."""
@@ -108,7 +108,7 @@ def _sender(
         raise BadMessage("The peer's declared number of rows is not allowed.")
     keep(quota.spend(table.epoch, peer.rows))
     for part in _parts(peer.rows):
-        blinded = _receive_rows(channel, "oprf.blinded", _POINTS, part.stop - part.start)
+        (blinded,) = channel.receive_rows("oprf.blinded", _POINTS, rows=part.stop - part.start)
         evaluated = suite.blind_evaluate(key.secret, blinded)
         channel.send_batch("oprf.evaluated", to_batch(_POINTS, evaluated))
         proved = proof.prove(key.secret, key.public, blinded, evaluated, draw)
@@ -148,21 +148,12 @@ def receiver(
 
 def _exchange_sizes(channel: Channel, epoch: Epoch, rows: int, table: bytes) -> _Peer:
     """What the peer declares. Raises ProtocolError for what the two sides do not share."""
-    agreed = [epoch.number, epoch.most_rows, epoch.most_queries, epoch.label_width, canary.COUNT]
-    mine: list[int | bytes] = [rows, *agreed, epoch.public, table]
+    values = (epoch.number, epoch.most_rows, epoch.most_queries, epoch.label_width, canary.COUNT)
+    agreed = dict(zip(_AGREED, values, strict=True))
+    mine: list[int | bytes] = [rows, *agreed.values(), epoch.public, table]
     channel.send_batch("oprf.sizes", one_row(_SIZES, mine))
-    batch = channel.receive_batch("oprf.sizes", _SIZES, rows=1)
-    if batch is None:
-        raise BadMessage("A message has fewer rows than were declared.")
-    (theirs,) = batch.to_pylist()
-    for name, ours in zip(_AGREED, agreed, strict=True):
-        if ours != theirs[name]:
-            raise ProtocolError(
-                "The two sides do not agree on {name}: {ours} here, {theirs} there.",
-                name=name,
-                ours=ours,
-                theirs=theirs[name],
-            )
+    (theirs,) = channel.receive_row("oprf.sizes", _SIZES).to_pylist()
+    check_agreed(agreed, theirs)
     if theirs["public"] != epoch.public:
         raise ProtocolError("The peer does not hold this epoch to the same key.", "Compare the two contracts.")
     return _Peer(theirs["rows"], theirs["table"])
@@ -171,7 +162,7 @@ def _exchange_sizes(channel: Channel, epoch: Epoch, rows: int, table: bytes) -> 
 def _parts(rows: int) -> list[slice]:
     """What makes up range(rows), for one proof each: all of about the same length, so that none is small for the fast
     kernels unless all are."""
-    count = -(-rows // (BATCH if rows > SMALL_ROWS else SMALL_BATCH))
+    count = -(-rows // (BATCH if rows > FEW_POINTS else SMALL_BATCH))
     bounds = [rows * number // count for number in range(count + 1)]
     return [slice(start, stop) for start, stop in pairwise(bounds)]
 
@@ -186,8 +177,9 @@ def _outputs(channel: Channel, question: Question, epoch: Epoch) -> Bytes:
         channel.send_batch("oprf.blinded", to_batch(_POINTS, question.blinded[part]))
     for part in _parts(len(question.asked)):
         blinded, asked = question.blinded[part], question.asked[part]
-        evaluated = _receive_rows(channel, "oprf.evaluated", _POINTS, len(asked))
-        proof.check(epoch.public, blinded, evaluated, _receive_rows(channel, "oprf.proof", _PROOF, 1).tobytes())
+        (evaluated,) = channel.receive_rows("oprf.evaluated", _POINTS, rows=len(asked))
+        (proved,) = channel.receive_rows("oprf.proof", _PROOF, rows=1)
+        proof.check(epoch.public, blinded, evaluated, proved.tobytes())
         outputs[asked] = suite.finalize(question.items[asked], question.scalar, evaluated)
     return outputs
 
@@ -215,24 +207,13 @@ def _send_update(channel: Channel, table: TagTable, earlier: TagTable | None, he
 def _receive_update(channel: Channel, held: TagTable, peer: _Peer) -> TagTable:
     """The sender's table of now. Raises BadMessage unless what came makes the one that it declared."""
     epoch = held.epoch
-    batch = channel.receive_batch("oprf.update", _UPDATE, rows=1)
-    if batch is None:
-        raise BadMessage("A message has fewer rows than were declared.")
-    whole, removed, added = batch.to_pylist()[0].values()
+    whole, removed, added = channel.receive_row("oprf.update", _UPDATE).to_pylist()[0].values()
     base = TagTable.empty(epoch) if whole else held
     if not 0 <= removed <= len(base) or added != peer.rows - len(base) + removed:
         raise BadMessage("The peer's declared number of rows is not allowed.")
-    gone = _receive_rows(channel, "oprf.removed", schema({"tag": epoch.tag_bytes}), removed)
+    (gone,) = channel.receive_rows("oprf.removed", schema({"tag": epoch.tag_bytes}), rows=removed)
     came = channel.receive_batch("oprf.tags", tables.table_schema(epoch), rows=added)
     current = base.updated(gone, TagTable.from_batch(came, epoch))
     if len(current) != peer.rows or current.fingerprint != peer.table:
         raise BadMessage("The peer's table of tags is not the one that it declared.")
     return current
-
-
-def _receive_rows(channel: Channel, name: str, layout: pa.Schema, rows: int) -> Bytes:
-    """uint8[rows, w]. Raises BadMessage for another number."""
-    batch = channel.receive_batch(name, layout, rows=rows)
-    content = np.empty((0, layout[0].type.byte_width), np.uint8) if batch is None else to_rows(batch.column(0))
-    check_count(len(content), rows)
-    return content

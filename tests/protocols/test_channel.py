@@ -186,6 +186,7 @@ def test_a_message_of_another_name_bucket_schema_or_size_is_refused():
         "another message than first": lambda c: c.receive_batch("first", NUMBERS, bucket=1, rows=3),
         "another schema": lambda c: c.receive_batch("first", TEXTS, rows=3, nbytes=100),
         "more rows": lambda c: c.receive_batch("first", NUMBERS, rows=2),
+        "more rows than were declared": lambda c: c.receive_row("first", NUMBERS),
         "longer than was declared": lambda c: c.receive_batch("first", NUMBERS, rows=10_000, nbytes=1_000),
     }
     for text, listen in cases.items():
@@ -196,6 +197,18 @@ def test_a_message_of_another_name_bucket_schema_or_size_is_refused():
             channel.confirm()
 
         assert text in str(refused(session(speak, listen)))
+
+
+def test_a_message_without_the_rows_it_must_have_is_refused():
+    def speak(channel):
+        channel.end("first")
+        channel.confirm()
+
+    for listen in (
+        lambda c: c.receive_row("first", NUMBERS),
+        lambda c: c.receive_rows("first", schema({"a": 8}), rows=1),
+    ):
+        assert "fewer rows" in str(refused(session(speak, listen)))
 
 
 def test_variable_width_needs_a_declared_size():

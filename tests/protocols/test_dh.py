@@ -26,15 +26,15 @@ from support import (
 from protocols import canary, labels
 from protocols.channel import Channel
 from protocols.errors import BadMessage, PeerAborted, ProtocolError
-from protocols.group import Kernel, backend
+from protocols.group import Kernel, backend, random_blinds
 from protocols.kernels.target import has
 from protocols.psi import dh, dh_steps
-from protocols.rows import schema, to_batch, to_rows
+from protocols.rows import permutation, schema, to_batch, to_rows
 
 VECTORS = Path(__file__).parent.parent / "vectors"
 BAD = [row["encoding"] for row in json.loads((VECTORS / "rfc9496_ristretto255.json").read_text())["bad_encodings"]]
 WIDTH = 24
-ORDERED_ANSWER = "16ae72827fc41f8870da5656ec19de95908b190c3324f2e0bb37a78708667c45"
+ORDERED_ANSWER = "32187ce9a69f38c97c9cc46a0be0942a6a6c8f7bb1498adca7bbfdd01a21b133"
 SHUFFLED_ANSWER = "15c15f7b695c916d3ca6e6d659e71661bcdeca2085425cb85bb3f373c1df3b75"
 
 
@@ -156,28 +156,45 @@ def test_replies_that_are_not_ordered_come_in_a_secret_order():
 
 
 def test_neither_side_sends_in_the_order_of_its_rows():
-    """With blinding scalars of one, elements and tags on the wire can be told apart: they are in a secret order."""
+    """With a scalar of one and blinds of zero, elements and tags on the wire can be told apart: in a secret order."""
     people = list(range(50))
     draw = drawing(b"seed")
     one = (1).to_bytes(64, "little")
 
     def known_scalar(n: int) -> bytes:
-        return one if n == 64 else draw(n)
+        return one if n == 64 else bytes(n) if n == 32 * (50 + canary.COUNT) else draw(n)
 
     outcome = session(
         lambda c: dh._sender(c, digests(people), None, canaries("sender"), True, known_scalar),
         lambda c: dh._receiver(c, digests(people), 0, canaries("receiver"), True, known_scalar),
     )
     assert outcome.both()[1].matched.tolist() == people
-    hashed = [element.tobytes() for element in backend().hash_to_group(digests(people), dh_steps.HASH_TAG)]
+    hashed = backend().hash_multiply((2).to_bytes(32, "little"), digests(people), dh_steps.HASH_TAG)
     blinded = contents(outcome.frames["receiver"])
-    places = [blinded.index(element) for element in hashed]
+    places = [blinded.index(element.tobytes()) for element in hashed]
     assert sorted(places) != places
     agreed = headers(outcome.frames["sender"])[-1].session
     tags = labels.derive(agreed, backend().hash_to_group(digests(people), dh_steps.HASH_TAG))[0]
     sent = contents(outcome.frames["sender"])
     places = [sent.index(tag[:7].tobytes()) for tag in tags]
     assert sorted(places) != places
+
+
+def test_each_row_is_blinded_by_itself():
+    """What was added to the elements differs from row to row, so that differences of blinded elements say nothing."""
+    people = digests(range(30))
+    outcome = session(
+        lambda c: dh.sender(c, people, None, canaries=canaries("sender"), ordered=True),
+        lambda c: dh._receiver(c, people, 0, canaries("receiver"), True, drawing(b"receiver")),
+    )
+    outcome.both()
+    draw = drawing(b"receiver")
+    rows = np.concatenate([people, canaries("receiver").rows])
+    rows = rows[permutation(len(rows), draw)]
+    blinds = random_blinds(len(rows), draw)
+    assert len({blind.tobytes() for blind in blinds}) == len(rows)
+    blinded = backend().blind(rows, dh_steps.HASH_TAG, blinds)
+    assert blinded.tobytes() in contents(outcome.frames["receiver"])
 
 
 def test_a_second_session_sends_nothing_that_the_first_did():
@@ -210,6 +227,7 @@ def test_known_answer(monkeypatch, lanes, ordered, answer):
     layouts = {
         "dh.sizes": dh._SIZES,
         "dh.blinded": schema({"point": 32}),
+        "dh.key": dh_steps.KEY,
         "dh.replies": schema({"point": 32}),
         "dh.tags": schema({"tag": 6}),
         "dh.canaries": schema({"tag": 6}),
@@ -310,6 +328,7 @@ def scripted_receiver(rows: int, points: list[bytes], declared: int | None = Non
         channel.receive_batch("dh.sizes", dh._SIZES, rows=1)
         sent = np.frombuffer(b"".join(points), np.uint8).reshape(-1, 32)
         channel.send_batch("dh.blinded", to_batch(dh_steps.POINTS, sent))
+        channel.receive_batch("dh.key", dh_steps.KEY, rows=1)
         channel.receive_batch("dh.replies", dh_steps.POINTS, rows=rows)
 
     return work
@@ -369,9 +388,17 @@ def changing(name: str, change):
 @pytest.mark.parametrize(
     ("name", "change", "text", "kind", "ordered"),
     [
+        ("dh.key", lambda rows: rows * 0, "group element", BadMessage, True),
+        ("dh.key", lambda rows: rows | 255, "group element", BadMessage, True),
+        ("dh.key", lambda rows: rows | 128 * (np.arange(32) == 31).astype(np.uint8), "group element", BadMessage, True),
+        ("dh.key", lambda rows: rows[[0, 0]], "more rows", BadMessage, True),
+        ("dh.key", lambda rows: np.array([[*good_points(1)[0]]], np.uint8), "canaries", ProtocolError, True),
         ("dh.replies", lambda rows: rows[:-1], "fewer rows", BadMessage, True),
         ("dh.replies", lambda rows: rows[:-1], "fewer rows", BadMessage, False),
         ("dh.replies", lambda rows: rows[[*range(len(rows)), 0]], "more rows", BadMessage, True),
+        ("dh.replies", lambda rows: rows[::-1], "canaries", ProtocolError, True),
+        ("dh.replies", lambda rows: backend().multiply(b"\3" + bytes(31), rows), "canaries", ProtocolError, True),
+        ("dh.replies", lambda rows: backend().multiply(b"\3" + bytes(31), rows), "canaries", ProtocolError, False),
         ("dh.tags", lambda rows: rows[:-1], "fewer rows", BadMessage, True),
         ("dh.tags", lambda rows: np.roll(rows, 1, axis=1), "canaries", ProtocolError, True),
         ("dh.labels", lambda rows: rows[:-1], "fewer rows", BadMessage, True),
@@ -431,7 +458,11 @@ def test_shapes_are_the_callers_bug(items, own):
 
 @pytest.mark.parametrize(
     ("name", "columns", "text"),
-    [("dh.tags", {"point": 32}, "another message than dh.replies"), ("dh.replies", {"point": 31}, "another schema")],
+    [
+        ("dh.tags", {"point": 32}, "another message than dh.key"),
+        ("dh.replies", {"point": 32}, "another message than dh.key"),
+        ("dh.key", {"point": 32}, "another schema"),
+    ],
 )
 def test_messages_in_another_order_or_of_another_width_are_refused(name, columns, text):
     def wrong(channel: Channel) -> None:
@@ -443,6 +474,25 @@ def test_messages_in_another_order_or_of_another_width_are_refused(name, columns
         channel.receive_batch("never", dh_steps.POINTS, rows=10)
 
     fails(session(wrong, receiving(width=0)), "receiver", BadMessage, text)
+
+
+def test_answers_before_their_questions_are_refused(monkeypatch):
+    """Blinds stand where outputs will: an early answer must not be taken for one to a row that has no blind yet."""
+    monkeypatch.setattr(dh_steps, "BATCH", 4)
+
+    def hasty(channel: Channel) -> None:
+        sizes = [10, 32, 0, 1, canary.COUNT]
+        channel.send_batch("dh.sizes", pa.record_batch([pa.array([n]) for n in sizes], schema=dh._SIZES))
+        channel.receive_batch("dh.sizes", dh._SIZES, rows=1)
+        points = np.frombuffer(b"".join(good_points(9)), np.uint8).reshape(-1, 32)
+        channel.send_batch("dh.key", to_batch(dh_steps.KEY, points[:1]))
+        channel.send_batch("dh.replies", to_batch(dh_steps.POINTS, np.repeat(points, 2, axis=0)))
+        channel.receive_batch("dh.blinded", dh_steps.POINTS, rows=100)
+
+    def receiving_many(channel: Channel):
+        return dh.receiver(channel, digests(range(12)), label_width=0, canaries=canaries("receiver"), ordered=True)
+
+    fails(session(hasty, receiving_many), "receiver", BadMessage, "before it had them")
 
 
 @pytest.mark.parametrize("ordered", [True, False])

@@ -3,6 +3,7 @@
 import hashlib
 from functools import partial
 
+import numpy as np
 import pyarrow as pa
 import pytest
 from hypothesis import given, settings
@@ -11,12 +12,13 @@ from support import Outcome, canaries, contents, digests, drawing, headers, sess
 
 from protocols import canary
 from protocols.errors import BadMessage, PeerAborted, ProtocolError
-from protocols.group import Libsodium
+from protocols.group import Libsodium, libsodium
 from protocols.psi import dh, dh_update
 from protocols.psi.dh_update import ReceiverState, SenderState
 from protocols.rows import schema, to_batch, to_rows
 
 Kept = tuple[SenderState, ReceiverState]
+GENERATOR = np.frombuffer(libsodium().generated((1).to_bytes(32, "little")), np.uint8)[None]
 NOTHING = (SenderState(), ReceiverState())
 
 
@@ -52,19 +54,22 @@ def test_any_history_gives_what_a_fresh_run_gives(history):
 
 def test_an_update_costs_what_changed(monkeypatch):
     counted = []
-    multiply = Libsodium.multiply
-    monkeypatch.setattr(
-        Libsodium, "multiply", lambda self, s, points: counted.append(len(points)) or multiply(self, s, points)
-    )
+
+    def count(name):
+        work = getattr(Libsodium, name)
+        monkeypatch.setattr(Libsodium, name, lambda *given: counted.append(len(given[-1])) or work(*given))
+
+    count("from_uniform")
+    count("multiply")
     theirs, mine = list(range(1000)), list(range(500, 1500))
     _, kept = step(theirs, mine)
     first, counted[:] = sum(counted), []
-    assert first == 4 * (1000 + canary.COUNT)
+    assert first == 4 * (1000 + canary.COUNT) + 1  # hash and multiply own, reply, hash theirs; the key
     theirs = theirs[20:] + list(range(2000, 2020))  # 2 % leave, 2 % come
     mine = list(range(2000, 2010)) + mine[10:]
     matched, _ = step(theirs, mine, kept)
     assert matched == [row for row, number in enumerate(mine) if number in theirs]
-    assert sum(counted) == 20 + 3 * 10 + 4 * canary.COUNT
+    assert sum(counted) == 2 * 20 + 2 * 10 + 4 * canary.COUNT + 1
     assert sum(counted) < 0.03 * first
 
 
@@ -122,7 +127,7 @@ def test_known_answer():
     assert hashlib.sha256(sent).hexdigest() == KNOWN_ANSWER
 
 
-KNOWN_ANSWER = "4c92ec9285f4459ed9faf4ea6a921b2f6e42b9b80d1e4f83be1ee279b02904ef"
+KNOWN_ANSWER = "a6939a4db15e050d408ba53ef3a7d30d34031e5986c3603d1d31a5689e84fba4"
 
 
 # -- what is refused
@@ -200,6 +205,11 @@ def changing(name: str, change):
 @pytest.mark.parametrize(
     ("name", "change", "text", "kind"),
     [
+        ("dh-update.key", lambda rows: rows * 0, "group element", BadMessage),
+        ("dh-update.key", lambda rows: rows | 255, "group element", BadMessage),
+        ("dh-update.key", lambda rows: rows[:0], "fewer rows", BadMessage),
+        ("dh-update.key", lambda rows: rows[[0, 0]], "more rows", BadMessage),
+        ("dh-update.key", lambda rows: GENERATOR, "canaries", ProtocolError),
         ("dh-update.replies", lambda rows: rows[:-1], "fewer rows", BadMessage),
         ("dh-update.replies", lambda rows: rows[[*range(len(rows)), 0]], "more rows", BadMessage),
         ("dh-update.replies", lambda rows: rows * 0, "group element", BadMessage),

@@ -11,7 +11,9 @@ from typing import Any
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
-from numba.extending import intrinsic, models, register_model
+from numba.extending import models, register_model
+
+from protocols.kernels.compiled import intrinsic
 
 LANES = 8
 TILE = 5
@@ -125,7 +127,7 @@ class _Emitter:
         return self.packed(columns[TILE:] + [_everywhere(0)] * TILE)
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@intrinsic
 def zero_columns(typingctx: Any) -> Any:
     """All columns zero."""
 
@@ -135,7 +137,7 @@ def zero_columns(typingctx: Any) -> Any:
     return _columns(), code
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@intrinsic
 def add_tile(typingctx: Any, columns: Any, a: Any, i: Any, b: Any, j: Any) -> Any:
     """columns + the product of five limbs of `a` from i and five of `b` from j."""
 
@@ -147,7 +149,7 @@ def add_tile(typingctx: Any, columns: Any, a: Any, i: Any, b: Any, j: Any) -> An
     return columns(columns, a, types.intp, b, types.intp), code
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@intrinsic
 def add_tile_same(typingctx: Any, columns: Any, a: Any, i: Any, n: Any, j: Any) -> Any:
     """`add_tile` with a factor that is the same in all lanes: its array has one word a limb."""
 
@@ -159,7 +161,7 @@ def add_tile_same(typingctx: Any, columns: Any, a: Any, i: Any, n: Any, j: Any) 
     return columns(columns, a, types.intp, n, types.intp), code
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@intrinsic
 def add_limbs(typingctx: Any, columns: Any, a: Any, i: Any) -> Any:
     """columns + five limbs of `a` from i."""
 
@@ -173,7 +175,7 @@ def add_limbs(typingctx: Any, columns: Any, a: Any, i: Any) -> Any:
     return columns(columns, a, types.intp), code
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@intrinsic
 def add_twice(typingctx: Any, columns: Any, other: Any) -> Any:
     """columns + 2 · other"""
 
@@ -185,7 +187,7 @@ def add_twice(typingctx: Any, columns: Any, other: Any) -> Any:
     return columns(columns, columns), code
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@intrinsic
 def reduce_tile(typingctx: Any, columns: Any, n: Any, inverse: Any, m: Any, k: Any) -> Any:
     """Add the multiple of the modulus that clears the low five columns; drop them.
 
@@ -209,7 +211,7 @@ def reduce_tile(typingctx: Any, columns: Any, n: Any, inverse: Any, m: Any, k: A
     return columns(columns, n, types.uint64, m, types.intp), code
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@intrinsic
 def emit_tile(typingctx: Any, columns: Any, z: Any, k: Any) -> Any:
     """Carry the low five columns into limbs z[k:]; drop them."""
 
@@ -225,7 +227,7 @@ def emit_tile(typingctx: Any, columns: Any, z: Any, k: Any) -> Any:
     return columns(columns, z, types.intp), code
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@intrinsic
 def add_where(typingctx: Any, columns: Any, digits: Any, entry: Any, table: Any, start: Any) -> Any:
     """columns + ten limbs of table[start:] in the lanes whose digit is `entry`, by a product with 1, elsewhere 0.
 
@@ -243,7 +245,7 @@ def add_where(typingctx: Any, columns: Any, digits: Any, entry: Any, table: Any,
     return columns(columns, digits, types.uint64, table, types.intp), code
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@intrinsic
 def put_columns(typingctx: Any, columns: Any, z: Any, k: Any) -> Any:
     """Store what `add_where` took as limbs z[k:]."""
 
@@ -255,7 +257,7 @@ def put_columns(typingctx: Any, columns: Any, z: Any, k: Any) -> Any:
     return types.void(columns, z, types.intp), code
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@intrinsic
 def permute(typingctx: Any, table: Any, start: Any, digits: Any, z: Any, k: Any) -> Any:
     """z[k:] = five limbs, each one of ENTRIES words of table[start:], as the lanes' digits say.
 
@@ -284,7 +286,7 @@ def permute(typingctx: Any, table: Any, start: Any, digits: Any, z: Any, k: Any)
     return types.void(table, types.intp, digits, z, types.intp), code
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@intrinsic
 def load_word(typingctx: Any, address: Any) -> Any:
     """The little-endian 64-bit word at an address, aligned or not."""
 

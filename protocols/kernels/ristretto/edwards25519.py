@@ -52,6 +52,14 @@ class Addend(NamedTuple):
     t_twice_d: Element
 
 
+class AffineAddend(NamedTuple):
+    """The same of a point whose Z is one."""
+
+    y_minus_x: Element
+    y_plus_x: Element
+    t_twice_d: Element
+
+
 def addend(p: Point) -> Addend:
     """Prepare p to be added."""
     return Addend(p.y - p.x, p.y + p.x, p.z + p.z, p.t * p.t.constant(2 * D))
@@ -64,6 +72,15 @@ def add(p: Point, q: Addend) -> Factors:
     c = product(p.t, q.t_twice_d)
     d = product(p.z, q.z_twice)
     return Factors((b - a).reduced(), (d - c).reduced(), (d + c).reduced(), (b + a).reduced())
+
+
+def add_affine(p: Point, q: AffineAddend) -> Factors:
+    """p + q."""
+    a = product(p.y - p.x, q.y_minus_x)
+    b = product(p.y + p.x, q.y_plus_x)
+    c = p.t * q.t_twice_d
+    d = p.z + p.z
+    return Factors((b - a).reduced(), d - c, d + c, (b + a).reduced())
 
 
 def double(factors: Factors) -> Factors:

@@ -286,7 +286,12 @@ def _folded(columns: Limbs) -> Limbs:
 
     With limbs below 2^52, columns 0 to 9 hold at most 1, 4, 7, 10, 13, 14, 11, 8, 5 and 2 times 2^52: see _PAD_COLUMNS.
     """
-    return [columns[place] + columns[place + LIMBS] * 19 for place in range(LIMBS)]
+    return [_plus_19_times(columns[place], columns[place + LIMBS]) for place in range(LIMBS)]
+
+
+def _plus_19_times(a: Word, b: Word) -> Word:
+    """a + 19 b by shift and additions, which LLVM would join to one multiplication three times as slow (VPMULLQ)."""
+    return (a + b) + (b * 16 + (b + b).hidden())
 
 
 # -- one lane

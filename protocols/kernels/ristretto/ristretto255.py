@@ -1,5 +1,6 @@
 """ristretto255 (RFC 9496, 4) on rows: derivation from uniform bytes, multiplication by one scalar, or both at once."""
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -184,11 +185,21 @@ def _load_point(builder: Any, lanes: int, source: Any, derives: Any, start: Any,
     return valid, Point(*curve.four(words))
 
 
-def _multiplied(builder: Any, lanes: int, arrays: tuple[Any, Any, Any, Any], derives: Any, start: Any) -> None:
-    """Instructions for a block of products: all points halved and multiplied, one inversion, all encoded."""
-    source, result, digits, scratch = arrays
+def emit_block(
+    builder: Any,
+    lanes: int,
+    arrays: tuple[Any, Any, Any],
+    derives: Any,
+    start: Any,
+    work: Callable[[Any, Point, Memory], Point],
+) -> None:
+    """Instructions for a block of encodings: of 2 work(row, point, room) for the point of each row, one inversion.
+
+    arrays: source, result, scratch; derives: whether rows are to derive from rather than to decode.
+    """
+    source, result, scratch = arrays
     states = Memory(builder, lanes, scratch)
-    table = states.at(BLOCK * _STATE_WORDS)
+    room = states.at(BLOCK * _STATE_WORDS)
     one = Element([constant(builder, lanes, 0)] * LIMBS).constant(1)
 
     def place(index: Any) -> tuple[Any, Memory]:
@@ -197,8 +208,8 @@ def _multiplied(builder: Any, lanes: int, arrays: tuple[Any, Any, Any, Any], der
 
     def begin(index: Any, before: list[Word]) -> list[Word]:
         row, state = place(index)
-        valid, point = _load_point(builder, lanes, source, derives, row, table)
-        doubled = Doubled.of(curve.multiply(point, Digits(digits), table))
+        valid, point = _load_point(builder, lanes, source, derives, row, room)
+        doubled = Doubled.of(work(row, point, room))
         factor = doubled.eg * doubled.fh
         neutral = factor.is_zero()  # of 2 p: its encoding is zero
         factor = select(neutral, one, factor)
@@ -219,7 +230,8 @@ def _multiplied(builder: Any, lanes: int, arrays: tuple[Any, Any, Any, Any], der
     word.repeat(BLOCK, inverse(total).limbs, finish)
 
 
-def _data(context: Any, builder: Any, kinds: Any, arrays: Any) -> list[Any]:
+def data_of(context: Any, builder: Any, kinds: Any, arrays: Any) -> list[Any]:
+    """The addresses of arrays' contents."""
     pairs = zip(kinds, arrays, strict=True)
     return [context.make_array(kind)(context, builder, array).data for kind, array in pairs]
 
@@ -229,7 +241,7 @@ def _derivation(lanes: int) -> Any:
 
     def typing(context: Any, source: Any, result: Any, start: Any) -> Any:
         def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-            data, encodings = _data(context, builder, sig.args[:2], args[:2])
+            data, encodings = data_of(context, builder, sig.args[:2], args[:2])
             _derived(builder, lanes, data, encodings, args[2])
             return context.get_dummy_value()
 
@@ -239,13 +251,17 @@ def _derivation(lanes: int) -> Any:
 
 
 def _multiplication(lanes: int) -> Any:
-    """numba's name for `_multiplied`."""
+    """numba's name for a block of halved points multiplied."""
 
     def typing(context: Any, source: Any, result: Any, digits: Any, scratch: Any, derives: Any, start: Any) -> Any:
         def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-            arrays = tuple(_data(context, builder, sig.args[:4], args[:4]))
+            rows, result, digits, scratch = data_of(context, builder, sig.args[:4], args[:4])
             yes = builder.icmp_unsigned("!=", args[4], ir.Constant(I64, 0))
-            _multiplied(builder, lanes, arrays, yes, args[5])
+
+            def work(row: Any, point: Point, table: Memory) -> Point:
+                return curve.multiply(point, Digits(digits), table)
+
+            emit_block(builder, lanes, (rows, result, scratch), yes, args[5], work)
             return context.get_dummy_value()
 
         return types.void(source, result, digits, scratch, types.int64, types.int64), lower
@@ -310,7 +326,7 @@ def derived(uniform: Bytes, lanes: int | None = None) -> Bytes:
     """uint8[n, 32]: the encodings of the elements derived from uint8[n, 64]. As many threads as there are cores."""
     lanes = lanes or default_lanes()
     run = _derive_8 if lanes == 8 else _derive_1
-    source, result = _padded(uniform, UNIFORM_BYTES, lanes)
+    source, result = padded(uniform, UNIFORM_BYTES, lanes)
     in_parts(len(result), lambda part: run(source[part], result[part]), least=LEAST_ROWS, multiple=lanes)
     return result.view(np.uint8)[: len(uniform)]
 
@@ -324,16 +340,16 @@ def multiplied(rows: Bytes, scalar: bytes, lanes: int | None = None) -> Bytes:
     lanes = lanes or default_lanes()
     run = _multiply_8 if lanes == 8 else _multiply_1
     digits, derives = signed_digits(halved(scalar)), rows.shape[1] == UNIFORM_BYTES
-    source, result = _padded(rows, UNIFORM_BYTES if derives else ELEMENT_BYTES, lanes * BLOCK)
+    source, result = padded(rows, UNIFORM_BYTES if derives else ELEMENT_BYTES, lanes * BLOCK)
 
     def part(where: slice) -> None:
-        run(source[where], result[where], digits, _scratch(lanes), int(derives))
+        run(source[where], result[where], digits, block_memory(lanes), int(derives))
 
     in_parts(len(result), part, least=LEAST_ROWS, multiple=lanes * BLOCK)
     return result.view(np.uint8)[: len(rows)]
 
 
-def _padded(rows: Bytes, width: int, multiple: int) -> tuple[Words, Words]:
+def padded(rows: Bytes, width: int, multiple: int) -> tuple[Words, Words]:
     """The rows as words, zeros after them to a multiple of rows, and room for as many encodings."""
     if rows.ndim != 2 or rows.shape[1] != width:
         raise ValueError("rows are uint8[n, 32] or uint8[n, 64]")
@@ -343,7 +359,7 @@ def _padded(rows: Bytes, width: int, multiple: int) -> tuple[Words, Words]:
     return source.view("<u8"), np.empty((count, PACKED_WORDS), np.uint64)
 
 
-def _scratch(lanes: int) -> Words:
+def block_memory(lanes: int) -> Words:
     """Memory of a thread for a block, from the start of a cache line."""
     words = (BLOCK * _STATE_WORDS + TABLE_WORDS) * lanes
     room = np.empty(words + 8, np.uint64)

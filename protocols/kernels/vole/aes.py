@@ -10,9 +10,8 @@ import numpy as np
 import numpy.typing as npt
 from llvmlite import ir
 from numba import types
-from numba.extending import intrinsic
 
-from protocols.kernels.compiled import kernel
+from protocols.kernels.compiled import intrinsic, kernel
 from protocols.kernels.target import has
 from protocols.kernels.vole import LEAF_BLOCKS
 
@@ -70,7 +69,7 @@ def counter_stream(wide: bool, vectors: int) -> Any:
             store.align = 8
         return context.get_dummy_value()
 
-    @intrinsic  # type: ignore[untyped-decorator]
+    @intrinsic
     def stream(typingctx: Any, keys: Any, counter: Any, salt: Any, destination: Any) -> Any:
         return types.void(types.uintp, types.uint64, types.uint64, types.uintp), code
 
@@ -83,7 +82,7 @@ if HARDWARE:
     """Blocks that one call of aes_counters writes."""
     aes_counters = counter_stream(WIDE, VECTORS)
 
-    @intrinsic  # type: ignore[untyped-decorator]
+    @intrinsic
     def _sub_word(typingctx: Any, word: Any) -> Any:
         """The S-box on the four bytes of a word: the last round of a block of four equal columns, without a key."""
 

@@ -10,9 +10,8 @@ import numpy as np
 import numpy.typing as npt
 from llvmlite import ir
 from numba import types
-from numba.extending import intrinsic
 
-from protocols.kernels.compiled import inlined, inner, kernel
+from protocols.kernels.compiled import inlined, inner, intrinsic, kernel
 from protocols.kernels.target import has
 from protocols.kernels.vole import LANES
 
@@ -58,7 +57,7 @@ def chunk_products(wide: bool) -> Any:
                 builder.store(builder.xor(load(arguments[2], place), part), at(arguments[2], place)).align = 8
         return context.get_dummy_value()
 
-    @intrinsic  # type: ignore[untyped-decorator]
+    @intrinsic
     def products(typingctx: Any, plane: Any, powers: Any, sums: Any) -> Any:
         return types.void(types.uintp, types.uintp, types.uintp), code
 

@@ -10,9 +10,8 @@ import numpy.typing as npt
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
-from numba.extending import intrinsic
 
-from protocols.kernels.compiled import inner, kernel
+from protocols.kernels.compiled import inner, intrinsic, kernel
 from protocols.kernels.sha256 import LANES
 from protocols.kernels.vole import MOST_DENSE, ROW_WORDS, SLOTS, VALUE_OCTETS
 from protocols.kernels.vole.okvs import blocks, dense_bits, hash_blocks, sparse_columns, value_words
@@ -64,7 +63,7 @@ def _row_sum(octets: int) -> Any:
         builder.store(result, builder.inttoptr(total, _ROW.as_pointer())).align = 8
         return context.get_dummy_value()
 
-    @intrinsic  # type: ignore[untyped-decorator]
+    @intrinsic
     def row_sum(typingctx: Any, total: Any, places: Any, tables: Any, low: Any, high: Any) -> Any:
         return types.void(types.uintp, places, types.uintp, types.uint64, types.uint64), code
 

@@ -6,9 +6,8 @@ import numpy as np
 import numpy.typing as npt
 from llvmlite import ir
 from numba import types
-from numba.extending import intrinsic
 
-from protocols.kernels.compiled import inner, kernel
+from protocols.kernels.compiled import inner, intrinsic, kernel
 from protocols.kernels.vole import DEGREE, LANES, SLOTS
 
 Words = npt.NDArray[np.uint64]
@@ -23,7 +22,7 @@ def _at(builder: Any, base: Any, index: Any, step: Any) -> Any:
     return builder.inttoptr(address, _PLANE.as_pointer())
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@intrinsic
 def fold_leaves(typingctx: Any, source: Any, stride: Any, destination: Any, out_stride: Any) -> Any:
     """Planes of 64 leaves at source + x·stride → 7 planes at destination + t·out_stride.
 
@@ -47,7 +46,7 @@ def fold_leaves(typingctx: Any, source: Any, stride: Any, destination: Any, out_
     return types.void(types.uintp, types.uintp, types.uintp, types.uintp), code
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@intrinsic
 def xor_planes(typingctx: Any, destination: Any, base: Any, index: Any, count: Any) -> Any:
     """Add to the plane at destination the planes base + 64·index[i], i < count; index: the address of int64[count]."""
 

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from protocols.errors import BadMessage
+from protocols.group import sodium
 from protocols.rows import Bytes, Draw
 
 POINT_BYTES = 32
@@ -25,8 +26,7 @@ class Chooser:
     """One side's choices uint8[n] of 0 and 1, and the first points that it sends: `points` uint8[n, 32]."""
 
     def __init__(self, session: bytes, choices: Bytes, draw: Draw) -> None:
-        import rbcl
-
+        rbcl = sodium()
         constant = _constant(session)
         self._session, self._choices = session, choices
         self._scalars = [_scalar(draw) for _ in choices]
@@ -36,10 +36,9 @@ class Chooser:
 
     def keys(self, reply: bytes) -> Bytes:
         """uint8[n, 16]: the key of each choice. Raises BadMessage for a reply that is no element, or zero."""
-        import rbcl
-
+        multiply = sodium().crypto_scalarmult_ristretto255
         _check_points([reply])
-        shared = [rbcl.crypto_scalarmult_ristretto255(scalar, reply) for scalar in self._scalars]
+        shared = [multiply(scalar, reply) for scalar in self._scalars]
         keys = [
             _key(self._session, i, int(choice), point, reply, self.points[i].tobytes())
             for i, (choice, point) in enumerate(zip(self._choices, shared, strict=True))
@@ -49,8 +48,7 @@ class Chooser:
 
 def offer(session: bytes, points: Bytes, draw: Draw) -> tuple[bytes, Bytes]:
     """(the reply to a chooser's points uint8[n, 32], both keys uint8[n, 2, 16]). Raises BadMessage for bad points."""
-    import rbcl
-
+    rbcl = sodium()
     firsts = [row.tobytes() for row in points]
     _check_points(firsts)
     scalar = _scalar(draw)
@@ -70,24 +68,19 @@ def _select(zero: Bytes, one: Bytes, choices: Bytes) -> Bytes:
 
 
 def _check_points(points: list[bytes]) -> None:
-    import rbcl
-
+    rbcl = sodium()
     for point in points:
         if point == bytes(POINT_BYTES) or not rbcl.crypto_core_ristretto255_is_valid_point(point):
             raise BadMessage("A group element of a message is not valid.")
 
 
 def _scalar(draw: Draw) -> bytes:
-    import rbcl
-
-    scalar: bytes = rbcl.crypto_core_ristretto255_scalar_reduce(draw(_SCALAR_DRAW))
+    scalar: bytes = sodium().crypto_core_ristretto255_scalar_reduce(draw(_SCALAR_DRAW))
     return scalar
 
 
 def _constant(session: bytes) -> bytes:
-    import rbcl
-
-    point: bytes = rbcl.crypto_core_ristretto255_from_hash(hashlib.sha512(_CONSTANT_LABEL + session).digest())
+    point: bytes = sodium().crypto_core_ristretto255_from_hash(hashlib.sha512(_CONSTANT_LABEL + session).digest())
     return point
 
 

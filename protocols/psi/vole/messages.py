@@ -7,7 +7,7 @@ import pyarrow as pa
 
 from protocols import canary
 from protocols.channel import Channel
-from protocols.errors import BadMessage, ProtocolError
+from protocols.errors import BadMessage, check_agreed
 from protocols.kernels.vole import DEGREE, LANES
 from protocols.psi.vole import base_ot
 from protocols.psi.vole.code import Words
@@ -55,15 +55,8 @@ def exchange_layout(channel: Channel, layout: Layout) -> None:
 
 def _exchange(channel: Channel, name: str, mine: pa.RecordBatch, skipping: str = "") -> dict[str, int]:
     channel.send_batch(name, mine)
-    theirs = _one(channel.receive_batch(name, mine.schema, rows=1), 1).to_pylist()[0]
-    for column, ours in mine.to_pylist()[0].items():
-        if column != skipping and theirs[column] != ours:
-            raise ProtocolError(
-                "The two sides do not agree on {name}: {ours} here, {theirs} there.",
-                name=column,
-                ours=ours,
-                theirs=theirs[column],
-            )
+    (theirs,) = channel.receive_row(name, mine.schema).to_pylist()
+    check_agreed({column: ours for column, ours in mine.to_pylist()[0].items() if column != skipping}, theirs)
     return dict(theirs)
 
 
@@ -77,7 +70,7 @@ def send_points(channel: Channel, points: Bytes) -> None:
 
 def receive_points(channel: Channel) -> Bytes:
     """uint8[210, 32]."""
-    return _columns(channel, "vole.points", _POINTS, TRANSFERS)[0]
+    return channel.receive_rows("vole.points", _POINTS, rows=TRANSFERS)[0]
 
 
 def send_trees(channel: Channel, reply: bytes, sums: Sums) -> None:
@@ -91,10 +84,10 @@ def send_trees(channel: Channel, reply: bytes, sums: Sums) -> None:
 
 def receive_trees(channel: Channel) -> tuple[bytes, Sums]:
     """(reply, sums)."""
-    reply = _columns(channel, "vole.reply", _POINTS, 1)[0]
-    left, right = _columns(channel, "vole.trees", _SUMS, TRANSFERS)
-    totals = _columns(channel, "vole.totals", _TOTALS, CODE_LENGTH)[0]
-    digest = _columns(channel, "vole.leaves", _DIGEST, 1)[0]
+    reply = channel.receive_rows("vole.reply", _POINTS, rows=1)[0]
+    left, right = channel.receive_rows("vole.trees", _SUMS, rows=TRANSFERS)
+    totals = channel.receive_rows("vole.totals", _TOTALS, rows=CODE_LENGTH)[0]
+    digest = channel.receive_rows("vole.leaves", _DIGEST, rows=1)[0]
     padded = np.stack([left, right], axis=1).reshape(CODE_LENGTH, DEGREE, 2, SEED_BYTES)
     return reply.tobytes(), Sums(padded, totals, digest.tobytes())
 
@@ -109,8 +102,7 @@ def send_attempt(channel: Channel, bucket: int, attempt: int) -> None:
 
 def receive_attempt(channel: Channel, bucket: int) -> int:
     """0 to 7, and but for one session in 2^40 0."""
-    batch = _one(channel.receive_batch("vole.attempt", _ATTEMPT, bucket, rows=1), 1)
-    attempt: int = batch.column(0)[0].as_py()
+    attempt: int = channel.receive_row("vole.attempt", _ATTEMPT, bucket).column(0)[0].as_py()
     if not 0 <= attempt < MOST_ATTEMPTS:
         raise BadMessage("The content of a message is malformed.")
     return attempt
@@ -138,8 +130,8 @@ def send_check(channel: Channel, bucket: int, message: Bytes, digest: bytes) -> 
 
 def receive_check(channel: Channel, bucket: int, planes: int) -> tuple[Bytes, bytes]:
     """(hashed message planes uint8[planes, 16], digest)."""
-    message = _columns(channel, "vole.check", _HASHED, planes, bucket)[0]
-    return message, _columns(channel, "vole.check-digest", _DIGEST, 1, bucket)[0].tobytes()
+    message = channel.receive_rows("vole.check", _HASHED, bucket, rows=planes)[0]
+    return message, channel.receive_rows("vole.check-digest", _DIGEST, bucket, rows=1)[0].tobytes()
 
 
 # -- masks
@@ -176,13 +168,3 @@ def receive_masks(channel: Channel, bucket: int, rows: int, mask_bytes: int) -> 
     if not ((hi[1:] > hi[:-1]) | ((hi[1:] == hi[:-1]) & (low[1:] > low[:-1]))).all():
         raise BadMessage("The peer's items are not distinct.")
     return hi.astype(np.uint64, copy=False), low.astype(np.uint64, copy=False)
-
-
-def _one(batch: pa.RecordBatch | None, rows: int) -> pa.RecordBatch:
-    check_count(0 if batch is None else batch.num_rows, rows)
-    return batch
-
-
-def _columns(channel: Channel, name: str, form: pa.Schema, rows: int, bucket: int = 0) -> list[Bytes]:
-    batch = _one(channel.receive_batch(name, form, bucket, rows=rows), rows)
-    return [to_rows(column) for column in batch.columns]

@@ -93,7 +93,3 @@ def test_identities_may_be_hashed_by_it():
         identities.set_sha256(None)
     assert calls == [len(texts)]
     assert (identities.sha256(texts) == by_duckdb).all()
-
-
-def test_it_can_be_warmed():
-    digests.warm()

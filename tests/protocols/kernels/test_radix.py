@@ -67,7 +67,3 @@ def test_all_equal():
     items = np.full((5_000, 2), 7, np.uint64)
     assert radix.distinct(items).tolist() == [0]
     assert (sort(items, *radix.radix_bits(5_000)) == items).all()
-
-
-def test_it_can_be_warmed():
-    radix.warm()

@@ -14,7 +14,7 @@ from numba import njit
 
 from protocols.errors import BadMessage
 from protocols.group import FEW_ROWS, Kernel, Libsodium, backend, libsodium
-from protocols.kernels.ristretto import ristretto255
+from protocols.kernels.ristretto import fixed_base, ristretto255
 from protocols.kernels.ristretto.ristretto255 import derived, halved, multiplied, signed_digits
 from protocols.kernels.target import has
 
@@ -208,23 +208,30 @@ def test_much_work_goes_to_the_kernel_where_it_is_quicker(monkeypatch, lanes, ro
 # -- side channels
 
 
-def test_no_jump_of_the_machine_code_depends_on_a_value():
+@pytest.mark.parametrize(
+    ("kernel", "signature", "most"),
+    [
+        (ristretto255._multiply_1, "(uint64[:,::1], uint64[:,::1], int64[::1], uint64[::1], int64)", 20),
+        (fixed_base._shift_1, "(uint64[:,::1], uint64[:,::1], uint64[:,::1], uint64[::1], uint64[::1], int64)", 12),
+    ],
+)
+def test_no_jump_of_the_machine_code_depends_on_a_value(kernel, signature, most):
     """Conditional jumps end loops and make the public choice between deriving and decoding.
 
     One lane, where LLVM could turn a mask into a branch; eight lanes are vectors: when looked at, the same loops.
     """
-    compiled = njit(nogil=True, error_model="numpy")(ristretto255._multiply_1.py_func)
-    compiled.compile("(uint64[:,::1], uint64[:,::1], int64[::1], uint64[::1], int64)")
+    compiled = njit(nogil=True, error_model="numpy")(kernel.py_func)
+    compiled.compile(signature)
     (assembly,) = compiled.inspect_asm().values()
     jumps: dict[str, int] = {}
     now = ""
     for line in assembly.splitlines():
         if label := re.match(r'"?(\w[\w$.@]*)"?:', line):
             now = "numba" if label[1].startswith(("_ZN7cpython", "NRT", "cfunc")) else label[1]
-            now = "rows" if "_multiply_1" in now else now
+            now = "rows" if kernel.__name__ in now else now
             jumps.setdefault(now, 0)
         elif re.match(r"\t(j(?!mp)|b\.|cbn?z|tbn?z)", line):
             jumps[now] += 1
     assert jumps["product"] == jumps["map_to_point"] == jumps["sqrt_ratio_m1"] == 0
     assert jumps["pow22523"] == 7  # loops of squarings
-    assert jumps["rows"] <= 20  # rows, blocks, table, look-ups, windows, doublings, the inversion; derive or decode
+    assert jumps["rows"] <= most  # rows, blocks, table, look-ups, digits, doublings, the inversion; derive or decode

@@ -8,7 +8,7 @@ import pytest
 from voprf import ristretto
 
 from protocols.errors import BadMessage
-from protocols.group import backend
+from protocols.group import ORDER, backend
 from protocols.oprf import points, proof, suite
 from protocols.oprf.suite import Mode
 
@@ -160,7 +160,7 @@ def test_a_proof_over_what_is_no_element_is_refused(bad):
 
 def test_a_scalar_has_one_encoding():
     blinded, evaluated, made = proved()
-    above = (points.to_int(made[:32]) + points.ORDER).to_bytes(32, "little")
-    for held in (above + made[32:], made[:32] + points.ORDER.to_bytes(32, "little"), made[:63], made + b"0"):
+    above = (points.to_int(made[:32]) + ORDER).to_bytes(32, "little")
+    for held in (above + made[32:], made[:32] + ORDER.to_bytes(32, "little"), made[:63], made + b"0"):
         with pytest.raises(BadMessage, match="scalar"):
             proof.check(PUBLIC, blinded, evaluated, held)

@@ -5,8 +5,10 @@ from functools import reduce
 import numpy as np
 import pytest
 
+from protocols import canary
 from protocols.errors import BadMessage
-from protocols.group import backend
+from protocols.group import ORDER, backend
+from protocols.kernels import SMALL_ROWS
 from protocols.kernels.ristretto import sums
 from protocols.oprf import points, suite
 
@@ -42,10 +44,10 @@ def test_the_kernel_gives_libsodiums_sum(lanes, n):
 @pytest.mark.parametrize("lanes", LANES)
 def test_weights_at_the_edges(lanes):
     """Digits of every size and sign, carries through the whole scalar, a sum that is zero."""
-    edges = [0, 1, 7, 8, 9, 15, 16, points.ORDER - 1, points.ORDER - 8, 2**252, int("8" * 63, 16) % points.ORDER]
+    edges = [0, 1, 7, 8, 9, 15, 16, ORDER - 1, ORDER - 8, 2**252, int("8" * 63, 16) % ORDER]
     edges += [int("7" * 63, 16), 2**64 - 1, 2**192 - 2**64, 2**252 - 1]
     generators = rows(*[GENERATOR] * len(edges))
-    assert total(scalars(*edges), generators, lanes) == points.multiply_generator(sum(edges) % points.ORDER)
+    assert total(scalars(*edges), generators, lanes) == points.multiply_generator(sum(edges) % ORDER)
     for edge in edges:
         assert total(scalars(edge), generators[:1], lanes) == points.multiply_generator(edge)
     assert total(scalars(5, -5), generators[:2], lanes) == bytes(32)
@@ -58,15 +60,15 @@ def test_the_kernel_says_what_is_no_element(lanes):
     assert not sums.weighted(points.hash_to_scalars(given, b"weights"), given, lanes)[1]
 
 
-@pytest.mark.parametrize("small", [0, points.SMALL_ROWS])
+@pytest.mark.parametrize("small", [0, points.FEW_POINTS])
 @pytest.mark.parametrize("bad", [b"\xff" * 32, bytes(32)])
 def test_a_sum_over_what_is_no_element_is_refused(monkeypatch, small, bad):
-    monkeypatch.setattr(points, "SMALL_ROWS", small)
+    monkeypatch.setattr(points, "FEW_POINTS", small)
     given = np.concatenate([elements(9), rows(bad)])
     with pytest.raises(BadMessage, match="group element"):
         points.weighted_sum(points.hash_to_scalars(given, b"weights"), given)
 
 
 def test_few_rows_are_libsodiums():
-    assert suite._group(points.SMALL_ROWS) is backend()
-    assert points.SMALL_ROWS >= 2_000 + 6
+    assert suite._group(points.FEW_POINTS) is backend()
+    assert points.FEW_POINTS == SMALL_ROWS + canary.COUNT
