@@ -12,19 +12,21 @@ from cleanroom.home import Home
 from cleanroom.vault.manifest import Manifest
 from cleanroom.vault.parts import Finish
 from cleanroom.warming import is_warm
-from connectors.arrays import no_rows
+from connectors.arrays import Flags, no_rows
 from connectors.doctor import advice_on
 from connectors.errors import InputError
 from connectors.events import fold
 from connectors.features import load_features
 from connectors.funnel import Funnel
 from connectors.headers import Kind
-from connectors.identity import DEFAULT_PROFILE, profile
+from connectors.identity import DEFAULT_PROFILE, Profile, profile
 from connectors.identity.digests import set_sha256
-from connectors.importing import Importer, ImportSpec, MixedForms, form_of
-from connectors.mapping import ColumnRole, Mapping, identity_column, load_mapping, propose
+from connectors.identity.forms import Form
+from connectors.importing import Importer, MixedForms, Used, spec_of
+from connectors.mapping import ColumnRole, Mapping, identity_columns, load_mapping, propose
 from connectors.open import open_source
 from connectors.source import Source
+from connectors.waterfall import digest_form, forms_of
 
 SAMPLE_ROWS = 5_000
 """Rows whose content may tell what a column is, where its header does not."""
@@ -34,7 +36,11 @@ MANY_BYTES = 100 << 20
 
 @dataclass(frozen=True)
 class Wish:
-    """What is to be imported, and how."""
+    """What is to be imported, and how.
+
+    on: the identity, or several between commas, of which the first valid one tells who a row is about; profile: of
+    every identity that is named, so it must know all their kinds (None: each kind's own).
+    """
 
     dataset: str
     source: str
@@ -67,31 +73,42 @@ def import_source(home: Home, wish: Wish, progress: Any = None) -> dict[str, Any
     source = open_wish(wish)
     _hash_by_kernels(wish.source)
     mapping = look(source, wish.mapping)
-    identity = identity_column(mapping, wish.on)
-    kind = identity.name
-    named = profile(wish.profile or DEFAULT_PROFILE.get(kind, ""))
-    if kind not in named.kinds:
-        raise UsageError(
-            "The profile {profile} is for {kind}, not for {other}.", "Choose another --profile.",
-            profile=named.name, kind=", ".join(named.kinds), other=kind,
-        )  # fmt: skip
-    named = profile(named.name, kind)
+    used = with_profiles(mapping, wish.on, wish.profile)
     mapping = with_kinds(mapping, wish)
-    spec = ImportSpec(mapping, identity.header, named.name, typed_columns(mapping, wish), consent=_consent(mapping))
+    spec = spec_of(mapping, used, columns=typed_columns(mapping, wish), consent=_consent(mapping))
     sums = tuple(mapping.find(name) for name in wish.sums)
     common = {
         "source": source.label,
-        "identity": kind,
-        "profile": named.name,
-        "profile_digest": named.digest(),
+        **_named(*used[0]),
         "columns": [{"header": c.header, "name": c.name, "kind": c.kind} for c in mapping.columns],
     }
     try:
-        manifest = _write(home, wish.dataset, Importer(source, spec, progress), sums, common)
+        manifest = _write(home, wish.dataset, Importer(source, spec, progress), used, sums, common)
     except MixedForms:  # the first rows misled: look at all of them, then read again
-        form = form_of(source, identity, named)
-        manifest = _write(home, wish.dataset, Importer(source, spec, progress, form=form), sums, common)
+        importer = Importer(source, spec, progress, form=forms_of(source, used))
+        manifest = _write(home, wish.dataset, importer, used, sums, common)
     return {"dataset": wish.dataset, "rows": manifest.rows, **manifest.meta}
+
+
+def with_profiles(mapping: Mapping, on: str, named: str | None) -> Used:
+    """The columns to match by, in order, and the profile of each: the one named, or else its kind's own.
+
+    Raises InputError for what is no identity or comes twice, UsageError for a profile that lacks one of the kinds.
+    """
+    roles = identity_columns(mapping, on)
+    for role in roles:
+        chosen = profile(named or DEFAULT_PROFILE.get(role.name, ""))
+        if role.name not in chosen.kinds:
+            raise UsageError(
+                "The profile {profile} is for {kind}, not for {other}.", "Choose another --profile.",
+                profile=chosen.name, kind=", ".join(chosen.kinds), other=role.name,
+            )  # fmt: skip
+    return tuple((role, profile(named or DEFAULT_PROFILE[role.name], role.name)) for role in roles)
+
+
+def _named(identity: ColumnRole, used: Profile) -> dict[str, Any]:
+    """An identity as the manifest has it."""
+    return {"identity": identity.name, "profile": used.name, "profile_digest": used.digest()}
 
 
 def _hash_by_kernels(source: str) -> None:
@@ -102,18 +119,27 @@ def _hash_by_kernels(source: str) -> None:
         set_sha256(kernels.sha256)
 
 
-def _write(home: Home, dataset: str, importer: Importer, sums: Sequence[ColumnRole],
+def _write(home: Home, dataset: str, importer: Importer, used: Used, sums: Sequence[ColumnRole],
            common: dict[str, Any]) -> Manifest:  # fmt: skip
     def meta() -> dict[str, Any]:
         funnel = importer.funnel()
         _refuse_useless(funnel, sums, common["source"])  # before the version is there: the vault keeps what it had
-        return {**common, "funnel": plain(funnel)}
+        return {**common, **_also(used, importer.forms), "funnel": plain(funnel)}
 
-    def finish() -> Finish:
+    def finish(stored: Flags | None) -> Finish:
+        importer.leave_out(stored)
         amounts = importer.merged() or {}
         return Finish(importer.keep(), {f"t.{name}": values for name, values in amounts.items()})
 
     return home.vault.write(dataset, importer.schema, importer.batches(), meta=meta, finish=finish)
+
+
+def _also(used: Used, forms: Sequence[Form]) -> dict[str, Any]:
+    """The further identities as the manifest has them; nothing where there are none."""
+    further = [
+        {**_named(*each), "digest_form": digest_form(form)} for each, form in zip(used[1:], forms[1:], strict=True)
+    ]
+    return {"also": further} if further else {}
 
 
 def _refuse_useless(funnel: Funnel, sums: Sequence[ColumnRole], source: str) -> None:

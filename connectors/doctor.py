@@ -3,15 +3,19 @@
 Texts are templates with counts, row numbers and column names in them; a value of the data never is.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from connectors import identity as identities
-from connectors.arrays import no_rows
-from connectors.funnel import Funnel
-from connectors.identity import DEFAULT_PROFILE, Loss, Repair
-from connectors.importing import Importer, ImportSpec, MixedForms, Progress, form_of
-from connectors.mapping import ColumnRole, Mapping, identity_column, propose
+from connectors.arrays import Ints, no_rows
+from connectors.funnel import EXAMPLES, Funnel, KindFunnel, WaterfallFunnel
+from connectors.identity import DEFAULT_PROFILE, Loss, Profile, Repair
+from connectors.identity.forms import Form
+from connectors.importing import Importer, MixedForms, Progress, spec_of
+from connectors.mapping import ColumnRole, Mapping, identity_columns, propose
+from connectors.merging import MOST_SHARED
+from connectors.shared import Shared
 from connectors.source import Source
+from connectors.waterfall import forms_of
 
 Advice = tuple[str, dict[str, object]]
 
@@ -65,17 +69,24 @@ _UNPARSED = "{count} values of column {column} could not be read (rows {rows}) a
 _MERGED = "{count} rows belong to a person that another row stands for."
 _MD5 = "Column {column} holds MD5 hashes. They match only a side that has MD5 too; SHA-256 is what platforms take."
 _SHA256 = "Column {column} is hashed already (SHA-256). It matches only if it was written by profile {profile} before."
+_NONE = "{count} rows have none (rows {rows}). Only their other identities can match."
+_NOBODY = "{count} rows have no valid identity of any kind. Nothing can be matched there."
+_SHARED = (
+    "{count} persons have one that more than {most} persons share (rows {rows}). It is a placeholder, most likely: "
+    "leave it out at the source. It can match only once."
+)
 _NO_SCOPE = "Column {column} holds open ids. They match only within one app: give its app id on both sides."
 
 
 @dataclass(frozen=True)
 class Examination:
     """What the doctor found: mapping: which column is what; funnel: what became of each row; advice: (English template,
-    params), the most rows first."""
+    params), the most rows first; by_kind: where there are several identities, the advice on each by its kind."""
 
     mapping: Mapping
     funnel: Funnel
     advice: tuple[Advice, ...]
+    by_kind: dict[str, tuple[Advice, ...]] = field(default_factory=dict)
 
 
 def examine(
@@ -90,23 +101,32 @@ def examine(
 ) -> Examination:
     """Read a whole source and account for every row.
 
-    on: the identity column; profile: by default that of the identity's kind; mapping: by default as proposed.
+    on: the identity column, or several between commas, in order; profile: of every one of them, by default that of the
+    identity's kind; mapping: by default as proposed.
     Amounts, buckets and dates are read too, so that what cannot be read is counted; where a column holds consents,
     rows without are dropped, as an import does. Raises InputError.
     """
     known = mapping or _proposed(source)
-    identity = identity_column(known, on)
-    spec = ImportSpec(
-        known,
-        on,
-        profile or DEFAULT_PROFILE[identity.name],
-        columns=tuple(role.header for role in known.columns if role.kind in ("amount", "bucket", "date")),
-        consent=_consent(known),
-        country=country,
-        scope=scope,
+    used = tuple(
+        (role, identities.profile(profile or DEFAULT_PROFILE[role.name], role.name))
+        for role in identity_columns(known, on)
     )
-    funnel = _funnel(source, spec, identity, progress)
-    return Examination(known, funnel, _advice(funnel, spec, identity))
+    columns = tuple(role.header for role in known.columns if role.kind in ("amount", "bucket", "date"))
+    spec = spec_of(known, used, columns=columns, consent=_consent(known), country=country, scope=scope)
+    try:
+        importer = Importer(source, spec, progress)
+        shared = _read(importer)
+    except MixedForms:
+        importer = Importer(source, spec, progress, form=forms_of(source, used))
+        shared = _read(importer)
+    funnel, scopes = importer.funnel(), (scope, *("" for _ in used[1:]))
+    if not isinstance(funnel, WaterfallFunnel):
+        return Examination(known, funnel, _advice(funnel, used[0], scope))
+    by_kind = {
+        one.kind: (*_on_kind(one, each, form, scope), *_on_shared(shared.rows(one.kind, importer.keep())))
+        for one, each, form, scope in zip(funnel.kinds, used, importer.forms, scopes, strict=True)
+    }
+    return Examination(known, funnel, _on_rows(funnel), by_kind)
 
 
 def _proposed(source: Source) -> Mapping:
@@ -119,49 +139,85 @@ def _consent(mapping: Mapping) -> str | None:
     return found[0].header if found else None
 
 
-def _funnel(source: Source, spec: ImportSpec, identity: ColumnRole, progress: Progress | None) -> Funnel:
-    importer = Importer(source, spec, progress)
-    try:
-        return _read(importer)
-    except MixedForms:
-        form = form_of(source, identity, identities.profile(spec.profile))
-        return _read(Importer(source, spec, progress, form=form))
+def _read(importer: Importer) -> Shared:
+    """The whole source; found on the way: who shares which further identity."""
+    found = Shared([name.removeprefix("i.") for name in importer.schema.names if name.startswith("i.")][1:])
+    for batch in importer.batches():
+        found.add(batch)
+    return found
 
 
-def _read(importer: Importer) -> Funnel:
-    for _ in importer.batches():
-        pass
-    return importer.funnel()
-
-
-def _advice(funnel: Funnel, spec: ImportSpec, identity: ColumnRole) -> tuple[Advice, ...]:
-    found: list[Advice] = []
+def _advice(funnel: Funnel, used: tuple[ColumnRole, Profile], scope: str) -> tuple[Advice, ...]:
     hashed = sum(rows for shape, rows in funnel.formats.items() if shape in ("64 hex", "32 hex"))
-    if funnel.digest_form == "md5":
-        found.append((_MD5, {"column": identity.header}))
-    elif 2 * hashed > funnel.present:
-        found.append((_SHA256, {"column": identity.header, "profile": spec.profile}))
-    if identities.profile(spec.profile).kind == "openid" and not spec.scope:
-        found.append((_NO_SCOPE, {"column": identity.header}))
+    form: Form = funnel.digest_form if funnel.digest_form == "md5" or 2 * hashed > funnel.present else "raw"
+    found = _on_column(*used, form, scope)
     found += [advice_on(funnel, reason) for reason in funnel.losses]
-    found += [
+    found += _on_values(funnel)
+    found += [(REPAIRS[name], {"count": count}) for name, count in funnel.repairs.items()]
+    return (*found, *_on_merged(funnel))
+
+
+def _on_rows(funnel: Funnel) -> tuple[Advice, ...]:
+    """Where there are several identities: what is not one identity's matter."""
+    whole = [name for name in funnel.losses if name not in LOSSES or name == Loss.NO_CONSENT]
+    found = [advice_on(funnel, reason) for reason in whole]
+    nobody = sum(funnel.losses.values()) - sum(funnel.losses[name] for name in whole)
+    if nobody:
+        found.append((_NOBODY, {"count": nobody}))
+    return (*found, *_on_values(funnel), *_on_merged(funnel))
+
+
+def _on_kind(account: KindFunnel, used: tuple[ColumnRole, Profile], form: Form, scope: str) -> list[Advice]:
+    """What one of several identities loses, its rows without consent aside: those are no identity's matter."""
+    found = _on_column(*used, form, scope)
+    for reason, count in account.losses.items():
+        if reason == Loss.MISSING:
+            found.append((_NONE, {"count": count, "rows": _rows(account, reason)}))
+        elif reason != Loss.NO_CONSENT:
+            found.append(advice_on(account, reason))
+    return found + [(REPAIRS[name], {"count": count}) for name, count in account.repairs.items()]
+
+
+def _on_shared(rows: Ints) -> list[Advice]:
+    shown = ", ".join(map(str, rows[:EXAMPLES].tolist())) + (" …" if len(rows) > EXAMPLES else "")
+    return [(_SHARED, {"count": len(rows), "most": MOST_SHARED, "rows": shown})] if len(rows) else []
+
+
+def _on_column(identity: ColumnRole, profile: Profile, form: Form, scope: str) -> list[Advice]:
+    """What an identity column says as a whole."""
+    found: list[Advice] = []
+    if form == "md5":
+        found.append((_MD5, {"column": identity.header}))
+    elif form == "sha256":
+        found.append((_SHA256, {"column": identity.header, "profile": profile.name}))
+    if profile.kind == "openid" and not scope:
+        found.append((_NO_SCOPE, {"column": identity.header}))
+    return found
+
+
+def _on_values(funnel: Funnel) -> list[Advice]:
+    return [
         (_UNPARSED, {"count": count, "column": name, "rows": _rows(funnel, f"unparsed:{name}")})
         for name, count in funnel.unparsed.items()
         if count
     ]
-    found += [(REPAIRS[name], {"count": count}) for name, count in funnel.repairs.items()]
-    return (*found, (_MERGED, {"count": funnel.merged})) if funnel.merged else tuple(found)
 
 
-def advice_on(funnel: Funnel, reason: str) -> Advice:
+def _on_merged(funnel: Funnel) -> list[Advice]:
+    return [(_MERGED, {"count": funnel.merged})] if funnel.merged else []
+
+
+def advice_on(funnel: Funnel | KindFunnel, reason: str) -> Advice:
     """What the rows lost for one reason mean, and what to do about them."""
     template = LOSSES.get(reason) or UNREAD.get(reason) or _UNREAD
     params: dict[str, object] = {"count": funnel.losses[reason], "rows": _rows(funnel, reason)}
     return template, params | ({"reason": reason} if template == _UNREAD else {})
 
 
-def _rows(funnel: Funnel, reason: str) -> str:
+def _rows(funnel: Funnel | KindFunnel, reason: str) -> str:
     """ "3, 8, 9 …", by number."""
     shown = funnel.examples.get(reason, ())
-    total = funnel.losses.get(reason, 0) or funnel.unparsed.get(reason.removeprefix("unparsed:"), 0)
+    total = funnel.losses.get(reason, 0)
+    if isinstance(funnel, Funnel):
+        total = total or funnel.unparsed.get(reason.removeprefix("unparsed:"), 0)
     return ", ".join(map(str, shown)) + (" …" if total > len(shown) else "")

@@ -12,9 +12,9 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from connectors.arrays import Ints, flags
+from connectors.arrays import Flags, Ints, flags
 from connectors.identity import Loss, shapes
-from connectors.identity.names import LOSSES, REPAIRS, Codes, code
+from connectors.identity.names import LOSSES, REPAIRS, Codes
 from connectors.identity.texts import as_texts
 from connectors.source import Rejected
 
@@ -59,6 +59,31 @@ class Funnel:
             raise RuntimeError("The funnel does not account for every row.")
 
 
+@dataclass(frozen=True)
+class KindFunnel:
+    """One of several identities, over all rows that were read, whatever the others say.
+
+    kind: phone, …; present: rows with something in its column; valid: usable (and consented); the rest as in `Funnel`.
+    Holds: rows read − valid = sum of losses.
+    """
+
+    kind: str
+    present: int
+    valid: int
+    losses: dict[str, int]
+    repairs: dict[str, int]
+    examples: dict[str, tuple[int, ...]]
+    digest_form: Literal["sha256", "md5"]
+
+
+@dataclass(frozen=True)
+class WaterfallFunnel(Funnel):
+    """A funnel over several identities: each row stands in it by its first valid identity, or where it has none is lost
+    as the first is that it has something of. kinds: one a kind, in order; digest_form: the first kind's."""
+
+    kinds: tuple[KindFunnel, ...]
+
+
 @dataclass
 class Tally:
     """A funnel while it fills."""
@@ -76,8 +101,8 @@ class Tally:
     def present(self) -> int:
         return self.rows - self.unread - self.losses[Loss.MISSING]
 
-    def add(self, rows: Ints, column: pa.Array, lost: Codes, repaired: Codes) -> None:
-        """A batch's row numbers, its identity column as it came, and the codes of its losses and repairs."""
+    def add(self, rows: Ints, lost: Codes, repaired: Codes) -> None:
+        """A batch's row numbers, and the codes of its losses and repairs."""
         self.rows += len(rows)
         valid = lost < 0
         self.valid += int(valid.sum())
@@ -86,8 +111,13 @@ class Tally:
             self._example(LOSSES[place], rows[lost == place])
         for place, count in _occurring(repaired[valid]):
             self.repairs[REPAIRS[place]] += count
-        missing = lost == code(Loss.MISSING)
-        self._shapes(column.filter(flags(~missing)) if missing.any() else column)
+
+    def shape(self, column: pa.Array, present: Flags) -> None:
+        """Of a batch: an identity column as it came, and in which rows it tells who they are about."""
+        told = column if present.all() else column.filter(flags(present))
+        for shape, count in shapes(as_texts(told)).items():
+            known = shape in self.formats or len(self.formats) < _SHAPES
+            self.formats[shape if known else "other"] += count
 
     def unparse(self, name: str, rows: Ints) -> None:
         """Rows whose value in a typed column could not be read."""
@@ -102,9 +132,10 @@ class Tally:
             self.losses[one.reason] += 1
             self._example(one.reason, np.array([one.row]))
 
-    def strangers(self) -> int:
-        """Rows lost because the column comes in another form."""
-        return sum(self.losses[name] for name in _STRANGERS)
+    def mixed(self) -> bool:
+        """Whether most rows are lost because the column comes in another form."""
+        strangers = sum(self.losses[name] for name in _STRANGERS)
+        return strangers > self.present - strangers
 
     def funnel(self, people: int, digest_form: Literal["sha256", "md5"]) -> Funnel:
         """The account, once all rows are in."""
@@ -113,9 +144,9 @@ class Tally:
             present=self.present,
             valid=self.valid,
             unique=people,
-            losses={str(name): count for name, count in self.losses.most_common() if count},
-            repairs={str(name): count for name, count in self.repairs.most_common()},
-            examples={str(name): tuple(rows) for name, rows in self.examples.items()},
+            losses=self._losses(),
+            repairs=self._repairs(),
+            examples=self._examples(),
             formats=dict(self.formats.most_common()),
             digest_form=digest_form,
             merged=self.valid - people,
@@ -123,10 +154,20 @@ class Tally:
             unread=self.unread,
         )
 
-    def _shapes(self, column: pa.Array) -> None:
-        for shape, count in shapes(as_texts(column)).items():
-            known = shape in self.formats or len(self.formats) < _SHAPES
-            self.formats[shape if known else "other"] += count
+    def kind(self, kind: str, digest_form: Literal["sha256", "md5"]) -> KindFunnel:
+        """The account of one kind of several, once all rows are in."""
+        return KindFunnel(
+            kind, self.present, self.valid, self._losses(), self._repairs(), self._examples(), digest_form
+        )
+
+    def _losses(self) -> dict[str, int]:
+        return {str(name): count for name, count in self.losses.most_common() if count}
+
+    def _repairs(self) -> dict[str, int]:
+        return {str(name): count for name, count in self.repairs.most_common()}
+
+    def _examples(self) -> dict[str, tuple[int, ...]]:
+        return {str(name): tuple(rows) for name, rows in self.examples.items()}
 
     def _example(self, name: str, rows: Ints) -> None:
         if not len(rows):

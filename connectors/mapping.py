@@ -6,6 +6,7 @@ are looked at only to tell kinds apart, and never stand in a name or an error.
 
 import difflib
 import functools
+import re
 import tomllib
 from collections import Counter
 from collections.abc import Sequence
@@ -145,6 +146,28 @@ def identity_column(mapping: Mapping, on: str) -> ColumnRole:
         identity=on,
         headers=", ".join(role.header for role in mapping.columns),
     )
+
+
+def identity_columns(mapping: Mapping, on: str) -> tuple[ColumnRole, ...]:
+    """The columns to match by, in order: `on` is what `identity_column` takes, or several of them between commas.
+
+    A header with a comma in it is one column. Raises InputError as `identity_column` does, and where a kind comes
+    twice.
+    """
+    one = any(role.header == on for role in mapping.columns)
+    roles = [identity_column(mapping, each.strip()) for each in ([on] if one else re.split("[,，]", on))]
+    check_kinds(roles)
+    return tuple(roles)
+
+
+def check_kinds(roles: Sequence[ColumnRole]) -> None:
+    """Raises InputError where a kind of identity comes twice."""
+    for place, role in enumerate(roles):
+        if role.name in [other.name for other in roles[:place]]:
+            raise InputError(
+                "The {identity} is asked for twice.", "Name each kind of identity once, as in --on phone,email.",
+                identity=role.name,
+            )  # fmt: skip
 
 
 def load_mapping(path: Path) -> Mapping:

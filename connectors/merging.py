@@ -5,7 +5,7 @@ Two different persons share 16 bytes of SHA-256 with a chance below 2^-60 in a b
 """
 
 from dataclasses import dataclass
-from typing import Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,8 @@ from connectors.arrays import Bytes, Flags, Ints
 Rule = Literal["first", "last", "sum"]
 Amounts = dict[str, "np.ma.MaskedArray[tuple[int], np.dtype[np.int64]]"]
 LIMIT = 2**62
+MOST_SHARED = 20
+"""Rows of different persons that may share an identity, as a household does; one that more share names nobody."""
 _BLOCK = 1 << 18
 T = TypeVar("T", bound=np.generic)
 _EARLIEST = np.iinfo(np.int32).min
@@ -53,8 +55,11 @@ class Persons:
             values.append(amounts[name][0].copy())
             known.append(amounts[name][1].copy())
 
-    def merge(self) -> Merged:
-        """Who is who, by the rule. The rows are forgotten; call once."""
+    def merge(self, stored: Flags | None = None) -> Merged:
+        """Who is who, by the rule. The rows are forgotten; call once.
+
+        stored: bool[rows]; a row that is not neither stands nor counts where another of its person is (None: all are).
+        """
         if not self._high:
             return Merged(0, None, None)
         rows, high = self._suspects()
@@ -63,15 +68,17 @@ class Persons:
         if not len(rows):
             return Merged(total, None, None)
         low = _all(self._low)[rows]
-        keys = (rows, _all(self._days)[rows], low, suspects) if self._days else (rows, low, suspects)
-        order = np.lexsort(keys)
+        keys: list[NDArray[Any]] = [rows, _all(self._days)[rows]] if self._days else [rows]
+        if stored is not None:  # next to what the rule takes: the end for the last row, the beginning for the first
+            keys.append(stored[rows] if self._rule == "last" else ~stored[rows])
+        order = np.lexsort((*keys, low, suspects))
         rows, low, suspects = rows[order], low[order], suspects[order]
         first = np.ones(len(rows), np.bool_)
         first[1:] = (low[1:] != low[:-1]) | (suspects[1:] != suspects[:-1])
         stands = np.append(first[1:], True) if self._rule == "last" else first
         keep = np.ones(total, np.bool_)
         keep[rows[~stands]] = False
-        summed = {name: _summed(column, rows, first, keep) for name, column in self._amounts.items()}
+        summed = {name: _summed(column, rows, first, keep, stored) for name, column in self._amounts.items()}
         return Merged(int(keep.sum()), keep, summed if self._rule == "sum" else None)
 
     def _suspects(self) -> tuple[Ints, NDArray[np.uint64]]:
@@ -88,10 +95,12 @@ class Persons:
 
 
 def _summed(
-    column: tuple[list[Ints], list[Flags]], rows: Ints, first: Flags, keep: Flags
+    column: tuple[list[Ints], list[Flags]], rows: Ints, first: Flags, keep: Flags, stored: Flags | None
 ) -> "np.ma.MaskedArray[tuple[int], np.dtype[np.int64]]":
     """Sums at the first row of each person; masked where nothing is known or the sum leaves ± LIMIT."""
     values, known = _all(column[0]), _all(column[1])
+    if stored is not None:
+        known &= stored
     starts = np.flatnonzero(first)
     parts = np.where(known[rows], values[rows], 0)
     sums = np.add.reduceat(parts, starts)

@@ -4,9 +4,9 @@ Nothing plain of the data is ever written; nothing is visible before it is whole
 verifies.
 """
 
-from cleanroom.vault.intake import DIGEST
+from cleanroom.vault.identities import DIGEST, Identity
 from cleanroom.vault.manifest import Manifest, StoredColumn, StoredFile
 from cleanroom.vault.parts import Finish
 from cleanroom.vault.vault import Forgotten, Vault
 
-__all__ = ["DIGEST", "Finish", "Forgotten", "Manifest", "StoredColumn", "StoredFile", "Vault"]
+__all__ = ["DIGEST", "Finish", "Forgotten", "Identity", "Manifest", "StoredColumn", "StoredFile", "Vault"]

@@ -19,9 +19,13 @@ from cleanroom.vault import groups, parts
 from cleanroom.vault import manifest as manifests
 from cleanroom.vault.encrypted_file import Place, check_file
 from cleanroom.vault.folders import DatasetFolder
-from cleanroom.vault.intake import DIGEST, Intake, as_bytes
+from cleanroom.vault.identities import DIGEST, KIND, Identity, as_bytes, forgotten, identity_columns, kin
+from cleanroom.vault.intake import Intake
 from cleanroom.vault.manifest import Manifest, StoredColumn
 from cleanroom.vault.parts import Finish
+from cleanroom.vault.shared import shared
+from cleanroom.vault.tombstones import Tombstones
+from connectors.arrays import is_valid
 
 Meta = Mapping[str, Json]
 
@@ -66,6 +70,10 @@ class Dataset:
                 check_file(path, file)
             self.setting.verified.add(mark)
 
+    def behind(self, epoch: int) -> list[Manifest]:
+        """The versions to which the tombstones of this epoch were not applied yet."""
+        return [old for number in self.folder.versions() if (old := self.load(number)).epoch < epoch]
+
     def schema(self, manifest: Manifest) -> pa.Schema:
         """The columns as they are read, under their own names."""
         first, place = manifest.parts[0].name, self._place(manifest.version)
@@ -85,13 +93,29 @@ class Dataset:
 
     def digests(self, manifest: Manifest) -> NDArray[np.uint8]:
         """uint8[n, 32 or 16]."""
-        batches = self.read(manifest, [DIGEST])
-        out = np.empty((manifest.rows, self.schema(manifest).field(DIGEST).type.byte_width), np.uint8)
-        at = 0
-        for batch in batches:
-            out[at : at + batch.num_rows] = as_bytes(batch.column(0))
-            at += batch.num_rows
-        return out
+        return self._identity(manifest, DIGEST)[1]
+
+    def identities(self, manifest: Manifest) -> tuple[Identity, ...]:
+        """Every kind of identity, in order; of a dataset of one kind, that kind's digests."""
+        return tuple(self._identity(manifest, name) for name in _identity_columns(manifest))
+
+    def forgotten(self, manifest: Manifest, stones: Tombstones) -> bool:
+        """Whether any row that is stored, standing or not, is of a forgotten person."""
+        return any(bool(forgotten(batch, stones).any()) for batch in self._stored_identities(manifest))
+
+    def kin(self, manifest: Manifest, stones: Tombstones, spared: Tombstones) -> list[NDArray[np.uint8]]:
+        """Identities that stand in a row, standing or not, with a forgotten one and are in neither list."""
+        if len(_identity_columns(manifest)) == 1:
+            return []
+        self.check(manifest)
+        return [some for batch in self._stored_identities(manifest) for some in kin(batch, stones, spared)]
+
+    def shared(self, manifest: Manifest, suspects: Sequence[NDArray[np.uint8]]) -> list[NDArray[np.uint8]]:
+        """Those of the identities that too many of its rows share, standing or not, for them to name anybody."""
+        if len(_identity_columns(manifest)) == 1:
+            return []
+        self.check(manifest)
+        return shared(lambda: self._stored_identities(manifest), suspects)
 
     def write(
         self,
@@ -99,7 +123,7 @@ class Dataset:
         intake: Intake,
         batches: Iterable[pa.RecordBatch],
         meta: Meta | Callable[[], Meta],
-        finish: Callable[[], Finish],
+        finish: Callable[[NDArray[np.bool_] | None], Finish],
         tombstoned: int = 0,
     ) -> Manifest:
         """The next version, made the current one; tombstoned: rows already lost before. Needs the folder's lock."""
@@ -107,7 +131,7 @@ class Dataset:
         with self.folder.aside() as aside:
             place = Place(aside, self.folder.file_id(number, ""), self.setting.wrapping)
             stored = self._write_parts(place, intake, batches)
-            given, lost = intake.finish(finish())
+            given, lost = intake.finish(finish(intake.survived()))
             manifest = Manifest(
                 dataset=name,
                 version=number,
@@ -129,6 +153,28 @@ class Dataset:
         """Removes all but the newest versions. Needs the folder's lock."""
         for old in self.folder.versions()[:-number]:
             self.folder.remove(old)
+
+    def _identity(self, manifest: Manifest, name: str) -> Identity:
+        kind = name.removeprefix(KIND) if name != DIGEST else str(manifest.meta.get("identity", DIGEST))
+        batches = self.read(manifest, [name])
+        out = np.empty((manifest.rows, self.schema(manifest).field(name).type.byte_width), np.uint8)
+        present = np.zeros(manifest.rows, np.bool_)
+        at = 0
+        for batch in batches:
+            column, rows = batch.column(0), slice(at, at + batch.num_rows)
+            present[rows] = is_valid(column)
+            out[rows] = as_bytes(column)
+            at += batch.num_rows
+        if not present.all():
+            out[~present] = 0  # what Arrow keeps at a null is arbitrary
+        return kind, out, present
+
+    def _stored_identities(self, manifest: Manifest) -> Iterator[pa.RecordBatch]:
+        """The identity columns of all rows, those too that another row stands for."""
+        names = _identity_columns(manifest)
+        physical = [manifest.physical(name) for name in names]
+        batches = groups.read_groups(self._place(manifest.version), manifest.parts, (), physical, None)
+        return (batch.rename_columns(names) for batch in batches)
 
     def _write_parts(
         self, place: Place, intake: Intake, batches: Iterable[pa.RecordBatch]
@@ -153,3 +199,7 @@ class Dataset:
     def _mark(self, manifest: Manifest) -> tuple[object, ...]:
         path = self.folder.version_path(manifest.version)
         return path, *((file.sha256, private_files.mark(path / file.name)) for file in manifest.files)
+
+
+def _identity_columns(manifest: Manifest) -> list[str]:
+    return identity_columns([column.name for column in manifest.columns])

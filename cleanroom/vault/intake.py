@@ -7,13 +7,9 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from cleanroom.errors import UsageError
+from cleanroom.vault.identities import check_identities, forgotten, nameless
 from cleanroom.vault.parts import Finish, storable
 from cleanroom.vault.tombstones import Tombstones
-
-DIGEST = "digest"
-"""The column every dataset has: who the row is about, `fixed_size_binary(32)` (SHA-256) or `(16)` (MD5), never null."""
-
-_WIDTHS = (pa.binary(32), pa.binary(16))
 
 
 class Intake:
@@ -37,22 +33,26 @@ class Intake:
         """The batch without forgotten persons. Raises UsageError where it does not fit the schema."""
         if batch.schema.names != self._schema.names or batch.schema.types != self._schema.types:
             raise UsageError("A batch of rows does not have the announced columns.")
-        digests = batch.column(DIGEST)
-        if digests.null_count:
+        if nameless(batch):
             raise UsageError("A row without an identity digest cannot be stored.")
         self._rows += batch.num_rows
         if not len(self._stones.tokens):
             return batch
-        survived = ~self._stones.forgotten(as_bytes(digests))
+        survived = ~forgotten(batch, self._stones)
         self._survived.append(survived)
         return batch if survived.all() else batch.filter(pa.array(survived))
+
+    def survived(self) -> NDArray[np.bool_] | None:
+        """bool[rows given]: which were not forgotten; None where all were stored."""
+        survived = np.concatenate(self._survived)
+        return None if survived.all() else survived
 
     def finish(self, given: Finish) -> tuple[Finish, int]:
         """(the same for the rows that were stored, how many standing rows were left out as forgotten)."""
         self._check_finish(given)
-        if not len(self._stones.tokens):
+        survived = self.survived()
+        if survived is None:
             return given, 0
-        survived = np.concatenate(self._survived)
         keep = np.ones(self._rows, np.bool_) if given.keep is None else given.keep
         replaced = {name: values[survived[keep]] for name, values in given.replaced.items()}
         return Finish(None if given.keep is None else keep[survived], replaced), int((keep & ~survived).sum())
@@ -68,18 +68,10 @@ class Intake:
                 raise UsageError("Column {column} cannot be replaced by these values.", column=name)
 
 
-def as_bytes(digests: pa.FixedSizeBinaryArray) -> NDArray[np.uint8]:
-    """uint8[n, width], without a copy."""
-    width = digests.type.byte_width
-    flat = np.frombuffer(digests.buffers()[1] or b"", np.uint8)
-    return flat[digests.offset * width : (digests.offset + len(digests)) * width].reshape(-1, width)
-
-
 def _check_schema(schema: pa.Schema) -> None:
     if len(set(schema.names)) != len(schema.names):
         raise UsageError("Two columns have the same name.")
-    if DIGEST not in schema.names or schema.field(DIGEST).type not in _WIDTHS:
-        raise UsageError("A dataset needs a column {column} of 32 or 16 bytes.", column=DIGEST)
+    check_identities(schema)
     for field in schema:
         if pa.types.is_nested(field.type) or isinstance(field.type, pa.BaseExtensionType):
             raise UsageError(

@@ -70,10 +70,15 @@ class Tombstones:
         write_bytes(path, body + keys.sign(_LABEL, body))
 
 
+def nobody(key: bytes) -> Tombstones:
+    """No tombstones; with digests added also a set of any identities, to be asked which are in it."""
+    return Tombstones(0, np.empty((0, _BLOCK), np.uint8), key)
+
+
 def load(path: Path, keys: PartyKeys, key: bytes) -> Tombstones:
     """The tombstones in `path`, none where there is no such file. Raises BadData where it does not verify."""
     if not path.is_symlink() and not path.exists():
-        return Tombstones(0, np.empty((0, _BLOCK), np.uint8), key)
+        return nobody(key)
     content = private_files.read(path, _SIZE_LIMIT)
     form, _, rest = content.partition(b"\n")
     if form != _FORMAT.encode():

@@ -6,6 +6,7 @@ of it is read, be it left by a crash or brought back from a backup.
 """
 
 import secrets
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -16,12 +17,13 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from cleanroom import private_files
-from cleanroom.errors import BadData, UsageError
+from cleanroom.errors import BadData, CleanroomError, UsageError
 from cleanroom.keys import PartyKeys, SecretAccess
 from cleanroom.keystore import Wrapping
 from cleanroom.vault import tombstones
 from cleanroom.vault.dataset import Dataset, Meta, Setting
 from cleanroom.vault.folders import DatasetFolder, checked_name
+from cleanroom.vault.identities import Identity
 from cleanroom.vault.intake import Intake
 from cleanroom.vault.manifest import Manifest
 from cleanroom.vault.parts import Finish
@@ -30,10 +32,13 @@ from cleanroom.vault.tombstones import Tombstones
 
 @dataclass(frozen=True)
 class Forgotten:
-    """What forgetting did: rows removed from each dataset's current version (those that lost any), the new epoch."""
+    """What forgetting did: rows removed from each dataset's current version (those that lost any), the new epoch, and
+    how many identities stand in these rows that too many share for them to name anybody, so that they were left alone.
+    """
 
     datasets: Mapping[str, int]
     epoch: int
+    shared: int = 0
 
 
 class Vault:
@@ -53,11 +58,12 @@ class Vault:
         batches: Iterable[pa.RecordBatch],
         *,
         meta: Meta | Callable[[], Meta],
-        finish: Callable[[], Finish] = Finish,
+        finish: Callable[[NDArray[np.bool_] | None], Finish] | None = None,
     ) -> Manifest:
         """Stores the batches as the next version of the dataset `name` and makes it the current one; all or nothing.
 
-        Rows of forgotten persons are left out. `finish`, then a callable `meta`, are called after the last batch.
+        Rows of forgotten persons are left out. After the last batch `finish` is called, given which rows were stored
+        (bool, one a row given; None: all), then a callable `meta`.
         Raises UsageError for a name, schema, batch or Finish that does not fit, BadData where the disk does not take
         it.
         """
@@ -65,7 +71,7 @@ class Vault:
         dataset = self._dataset(DatasetFolder.of(self.path, name))
         intake = Intake(schema, self._tombstones())
         with dataset.folder.lock():
-            manifest = dataset.write(name, intake, batches, meta, finish)
+            manifest = dataset.write(name, intake, batches, meta, finish or _as_given)
             dataset.keep_newest(1 + self._history)
         return manifest
 
@@ -91,6 +97,14 @@ class Vault:
         """uint8[n, 32 or 16]: the identity digests of all rows."""
         dataset, manifest = self._open(name, version)
         return dataset.digests(manifest)
+
+    def identities(self, name: str, version: int | None = None) -> tuple[Identity, ...]:
+        """(kind, digests uint8[n, 32 or 16], which rows have one bool[n]) of every kind in order, in the order of rows.
+
+        A dataset of one kind has one entry: what `digests` gives, all of it there.
+        """
+        dataset, manifest = self._open(name, version)
+        return dataset.identities(manifest)
 
     def rows(self, name: str) -> int:
         """How many rows the current version has."""
@@ -122,14 +136,32 @@ class Vault:
     def forget(self, *digests: NDArray[np.uint8]) -> Forgotten:
         """Forgets the persons of these identity digests, uint8[n, 32] and/or uint8[n, 16] (a person may have both).
 
+        Whoever has one of them is forgotten by all identities that stand in a row with it, here or in another dataset,
+        and so on. But one that is not named here and that more than MOST_SHARED (20) different rows of a version share,
+        a placeholder, names nobody: it is not forgotten, and nothing is followed from it.
         When this returns no version holds them, and no later `write` takes them. Raises BadData, after the tombstones
         were stored, where a dataset is damaged.
         """
+        try:
+            tied, spared = self._tied(self._tombstones().with_digests(*digests), self._all(), self._nobody)
+        except CleanroomError:
+            self._remember(digests)
+            raise
+        before, epoch = -1, self._remember([*digests, *tied]).epoch
+        removed: Counter[str] = Counter()
+        while epoch != before:  # a version that another process wrote meanwhile can tie more
+            before = epoch
+            for dataset in self._all():
+                removed[dataset.load().dataset] += self._settle(dataset, spared)
+            epoch = self.epoch
+        return Forgotten({name: rows for name, rows in removed.items() if rows}, epoch, len(spared.tokens))
+
+    def _remember(self, digests: Sequence[NDArray[np.uint8]]) -> Tombstones:
+        """The tombstones, these among them, durably."""
         with private_files.locked(self.path / "tombstones.lock"):
             stones = self._tombstones().with_digests(*digests)
             stones.save(self.path / "tombstones", self._keys)
-        removed = {dataset.load().dataset: self._settle(dataset) for dataset in self._all()}
-        return Forgotten({name: rows for name, rows in removed.items() if rows}, stones.epoch)
+        return stones
 
     def _open(self, name: str, version: int | None) -> tuple[Dataset, Manifest]:
         """A dataset and a version of it, settled and verified."""
@@ -138,7 +170,7 @@ class Vault:
             raise UsageError("There is no dataset {name}.", "See: cleanroom data list", name=checked_name(name))
         epoch = self.epoch
         if any(self._load(dataset, number).epoch < epoch for number in dataset.folder.versions()):
-            self._settle(dataset)
+            self._settle(dataset, self._nobody)
         if version is not None and version not in dataset.folder.versions():
             raise UsageError("Dataset {name} has no version {version}.", name=checked_name(name), version=version)
         manifest = self._load(dataset, version)
@@ -155,29 +187,54 @@ class Vault:
             )
         return manifest
 
-    def _settle(self, dataset: Dataset) -> int:
-        """Brings every version up to the tombstones: rewritten, removed or marked clean; rows the current one lost."""
+    def _settle(self, dataset: Dataset, spared: Tombstones) -> int:
+        """Brings every version up to the tombstones: rewritten, removed or marked clean; rows the current one lost.
+
+        spared: identities already known to name nobody, as far as rows are gone that told.
+        """
         with dataset.folder.lock():
             stones, current, removed = self._tombstones(), dataset.folder.current(), 0
+            if tied := self._tied(stones, [dataset], spared)[0]:
+                stones = self._remember(tied)
             for number in reversed(dataset.folder.versions()):
                 manifest = dataset.load(number)
                 if manifest.epoch >= stones.epoch:
                     continue
                 dataset.check(manifest)
-                lost = int(stones.forgotten(dataset.digests(manifest)).sum())
-                if lost == 0:
+                if not dataset.forgotten(manifest, stones):
                     dataset.save(replace(manifest, epoch=stones.epoch), dataset.folder.version_path(number))
                     continue
                 if number == current:
-                    self._rewrite(dataset, manifest, stones)
-                    removed = lost
+                    removed = manifest.rows - self._rewrite(dataset, manifest, stones).rows
                 dataset.folder.remove(number)
             return removed
 
-    def _rewrite(self, dataset: Dataset, old: Manifest, stones: Tombstones) -> None:
+    def _tied(
+        self, stones: Tombstones, datasets: Sequence[Dataset], spared: Tombstones
+    ) -> tuple[list[NDArray[np.uint8]], Tombstones]:
+        """Identities that stand in a row with a forgotten one, or with one of these, and are no tombstones yet.
+
+        Looked for in all versions of the datasets that these tombstones were not applied to. Returned with those that
+        are not followed: the spared ones, and what too many rows of any version in the vault share.
+        """
+        tied: list[NDArray[np.uint8]] = []
+        while kin := [some for dataset in datasets for old in dataset.behind(stones.epoch)
+                      for some in dataset.kin(old, stones, spared)]:  # fmt: skip
+            spared = spared.with_digests(*self._shared(kin))
+            more = [fresh for some in kin if len(fresh := some[~spared.forgotten(some)])]
+            tied += more
+            stones = stones.with_digests(*more)
+        return tied, spared
+
+    def _shared(self, suspects: Sequence[NDArray[np.uint8]]) -> list[NDArray[np.uint8]]:
+        """Those that too many rows share, be it in one version of one dataset: it tells more than one with few rows."""
+        return [some for dataset in self._all() for number in dataset.folder.versions()
+                for some in dataset.shared(dataset.load(number), suspects)]  # fmt: skip
+
+    def _rewrite(self, dataset: Dataset, old: Manifest, stones: Tombstones) -> Manifest:
         schema = dataset.schema(old)
         batches = dataset.read(old, schema.names)
-        dataset.write(old.dataset, Intake(schema, stones), batches, old.meta, Finish, old.tombstoned)
+        return dataset.write(old.dataset, Intake(schema, stones), batches, old.meta, _as_given, old.tombstoned)
 
     def _dataset(self, folder: DatasetFolder) -> Dataset:
         return Dataset(folder, self._setting)
@@ -190,6 +247,10 @@ class Vault:
         access = SecretAccess("keyed digests of forgotten persons")
         return self._keys.secret("tombstones", lambda: secrets.token_bytes(32), access)
 
+    @property
+    def _nobody(self) -> Tombstones:
+        return tombstones.nobody(self._tombstone_key)
+
     def _tombstones(self) -> Tombstones:
         """As the file is now; read again only when it was replaced."""
         path = self.path / "tombstones"
@@ -197,6 +258,10 @@ class Vault:
         if self._loaded is None or self._loaded[0] != mark:
             self._loaded = mark, tombstones.load(path, self._keys, self._tombstone_key)
         return self._loaded[1]
+
+
+def _as_given(_: NDArray[np.bool_] | None) -> Finish:
+    return Finish()
 
 
 def _known(manifest: Manifest, columns: Sequence[str] | None) -> list[str]:

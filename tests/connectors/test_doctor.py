@@ -125,6 +125,47 @@ def test_an_empty_source() -> None:
     assert examine(Rows({"phone": [None][:0]}), "phone", mapping=mapping(phone="identity")).funnel.rows == 0
 
 
+def two_kinds() -> Rows:
+    """25 persons of one placeholder, a phone that comes 25 times with its own address, and rows with every defect."""
+    phones = [f"137{n:08}" for n in range(25)] + ["13800138000"] * 25
+    mails = [" none@none.com"] * 25 + ["own@shop.cn"] * 25
+    more = [("138****1234", "kept@shop.cn"), ("", "nobody"), ("13900139000", ""), ("", ""), ("1380013800", "x@y.cn")]
+    spend = ["1"] * 54 + ["many"]
+    return Rows({"phone": [*phones, *(one for one, _ in more)], "email": [*mails, *(one for _, one in more)],
+                 "spend": spend}, rejected=[Rejected(60, "ragged")])  # fmt: skip
+
+
+def test_of_several_identities_each_has_its_own_advice() -> None:
+    found = examine(two_kinds(), "phone,email", mapping=mapping(phone="identity", email="identity", spend="amount"))
+    said = {kind: dict(own) for kind, own in found.by_kind.items()}
+    assert list(said) == ["phone", "email"]
+    assert {text: params["count"] for text, params in said["phone"].items()} == {
+        doctor._NONE: 2, doctor.LOSSES[Loss.MASKED]: 1, doctor.LOSSES[Loss.TOO_FEW_DIGITS]: 1,
+    }  # fmt: skip
+    assert said["email"] == {
+        doctor._NONE: {"count": 2, "rows": "54, 55"},
+        doctor.LOSSES[Loss.NOT_AN_EMAIL]: {"count": 1, "rows": "53"},
+        doctor.REPAIRS[Repair.SEPARATORS]: {"count": 25},
+        doctor._SHARED: {"count": 25, "most": 20, "rows": "2, 3, 4, 5, 6 …"},
+    }
+    whole = {text: params["count"] for text, params in found.advice}
+    assert whole == {doctor.UNREAD["ragged"]: 1, doctor._NOBODY: 2, doctor._UNPARSED: 1, doctor._MERGED: 24}
+
+
+def test_hashes_and_consents_of_several_identities() -> None:
+    columns = {"phone": ["13800138000", "13900139000"], "email": hashes(2, "sha256"), "agreed": ["是", "否"]}
+    roles = mapping(phone="identity", email="identity", agreed="consent")
+    found = examine(Rows(columns), "email, phone", mapping=roles)
+    assert [text for text, _ in found.advice] == [doctor.LOSSES[Loss.NO_CONSENT]]
+    assert {kind: [text for text, _ in own] for kind, own in found.by_kind.items()} == {
+        "email": [doctor._SHA256], "phone": [],
+    }  # fmt: skip
+
+
+def test_one_identity_alone_has_no_advice_by_kind() -> None:
+    assert examine(two_kinds(), "email").by_kind == {}
+
+
 def own_texts() -> set[str]:
     """Every text of these modules that a person can be shown."""
     modules = ["values", "days", "merging", "importing", "funnel", "doctor", "events", "event_types", "features"]
@@ -134,9 +175,8 @@ def own_texts() -> set[str]:
     texts = {ast.literal_eval(argument) for call in raised for argument in call.args[:2]}
     for table in (doctor.LOSSES, doctor.REPAIRS, doctor.UNREAD, events.LOSSES):
         texts |= set(table.values())
-    return texts | {
-        getattr(doctor, name) for name in ("_UNREAD", "_UNPARSED", "_MERGED", "_MD5", "_SHA256", "_NO_SCOPE")
-    }
+    named = ("_UNREAD", "_UNPARSED", "_MERGED", "_MD5", "_SHA256", "_NO_SCOPE", "_NONE", "_NOBODY", "_SHARED")
+    return texts | {getattr(doctor, name) for name in named}
 
 
 def test_every_name_has_a_text_and_every_text_a_translation() -> None:

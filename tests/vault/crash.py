@@ -43,7 +43,7 @@ def act(home, action):
         vault.forget(persons([3]))
         return
     batches = (sys.audit("batch") or batch for batch in table(range(20, 60)).to_batches(15))
-    vault.write("crm", SCHEMA, batches, meta={}, finish=lambda: Finish(np.arange(40) % 2 == 0))
+    vault.write("crm", SCHEMA, batches, meta={}, finish=lambda _: Finish(np.arange(40) % 2 == 0))
 
 
 def left(home):

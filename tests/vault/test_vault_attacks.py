@@ -26,7 +26,7 @@ def folder_of(home, name="crm"):
     return folder.version_path(folder.current())
 
 
-def refined():
+def refined(_):
     return Finish(np.arange(50) % 2 == 0, {"t.spend": np.arange(25) * 7})
 
 

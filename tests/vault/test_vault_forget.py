@@ -57,9 +57,9 @@ def test_older_versions_that_hold_the_person_are_gone_and_others_stay(vault, hom
 def test_all_rows_of_a_person_go_and_the_count_is_of_standing_rows(vault):
     twice = [1, 2, 1, 3, 1]
     keep = np.array([False, True, False, True, True])
-    write(vault, "crm", twice, finish=lambda: Finish(keep, {"t.spend": np.array([20, 30, 111])}))
+    write(vault, "crm", twice, finish=lambda _: Finish(keep, {"t.spend": np.array([20, 30, 111])}))
     assert dict(vault.forget(persons([1])).datasets) == {"crm": 1}
-    again = write(vault, "crm", twice, finish=lambda: Finish(keep, {"t.spend": np.array([20, 30, 111])}))
+    again = write(vault, "crm", twice, finish=lambda _: Finish(keep, {"t.spend": np.array([20, 30, 111])}))
     assert (again.rows, again.tombstoned) == (2, 1)
     assert read(vault, "crm", ["t.spend"])["t.spend"].to_pylist() == [20, 30]
 

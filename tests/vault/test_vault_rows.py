@@ -35,7 +35,7 @@ def test_a_vault_agrees_with_a_plain_table(another, data):
         want = want.set_column(3, "t.spend", pa.array(replaced["t.spend"]))
     want = want.take(pa.array([i for i, at in enumerate(standing) if numbers[at] not in forgotten], pa.int64()))
     mask = None if keep is None else np.array(keep, np.bool_)
-    manifest = write(vault, "crm", numbers, size, finish=lambda: Finish(mask, replaced or {}))
+    manifest = write(vault, "crm", numbers, size, finish=lambda _: Finish(mask, replaced or {}))
 
     assert manifest.rows == vault.rows("crm") == want.num_rows
     assert manifest.tombstoned == len(standing) - want.num_rows
@@ -54,7 +54,7 @@ def test_a_vault_agrees_with_a_plain_table(another, data):
 
 def test_rows_dropped_and_amounts_replaced_over_many_groups(vault):
     keep = np.arange(65) % 3 > 0
-    manifest = write(vault, "crm", range(65), finish=lambda: Finish(keep, {"t.spend": np.arange(43) * 7}))
+    manifest = write(vault, "crm", range(65), finish=lambda _: Finish(keep, {"t.spend": np.arange(43) * 7}))
     assert (manifest.rows, len(manifest.parts), len(manifest.refined)) == (43, 4, 4)
     assert plain(read(vault, "crm")["t.spend"]) == [at * 7 for at in range(43)]
     assert people(vault, "crm") == [number for number in range(65) if number % 3]
@@ -140,7 +140,7 @@ def test_what_the_importer_says_is_asked_for_at_the_end(vault):
         SCHEMA,
         batches(),
         meta=lambda: order.append("meta") or {"funnel": {"rows": 20, "losses": {"masked": 3}}},
-        finish=lambda: order.append("finish") or Finish(),
+        finish=lambda _: order.append("finish") or Finish(),
     )
     assert order == ["batch"] * 4 + ["finish", "meta"]
     assert manifest.meta == vault.manifest("crm").meta == {"funnel": {"rows": 20, "losses": {"masked": 3}}}
@@ -148,7 +148,7 @@ def test_what_the_importer_says_is_asked_for_at_the_end(vault):
 
 def test_nothing_is_rewritten_when_nothing_changes(vault):
     assert write(vault, "crm", range(30)).refined == ()
-    everything = write(vault, "crm", range(30), finish=lambda: Finish(np.ones(30, np.bool_)))
+    everything = write(vault, "crm", range(30), finish=lambda _: Finish(np.ones(30, np.bool_)))
     assert everything.refined == ()
     assert len(everything.parts) == 2
 
@@ -167,7 +167,7 @@ def test_nothing_is_rewritten_when_nothing_changes(vault):
 def test_a_last_word_that_does_not_fit_is_refused(vault, finish):
     write(vault, "crm", range(3))
     with pytest.raises(UsageError):
-        write(vault, "crm", range(30), finish=lambda: finish)
+        write(vault, "crm", range(30), finish=lambda _: finish)
     assert people(vault, "crm") == [0, 1, 2]
 
 
