@@ -18,10 +18,10 @@ from cleanroom.terminal.options import (
     Language,
     LinkOption,
     MappingFile,
-    On,
     Profile,
     Protocol,
     Receiver,
+    SeveralOn,
 )
 
 app = terminal.new(
@@ -57,7 +57,7 @@ def version(json: Json = False) -> None:
 def overlap(
     merchant: Annotated[str, typer.Argument(help="The merchant's file or database table.")],
     platform: Annotated[str, typer.Argument(help="The platform's file or database table.")],
-    on: On = "phone",
+    on: SeveralOn = "phone",
     profile: Profile = None,
     protocol: Annotated[Protocol, typer.Option(help="How the two sides are matched.")] = Protocol.auto,
     by: Annotated[list[str] | None, typer.Option(help="Group by this column; may be given again.")] = None,
@@ -181,11 +181,11 @@ def bench(
 
 @terminal.command(
     data, "doctor", "What a file holds, row by row accounted for, without one value of it.",
-    "cleanroom data doctor crm.csv --on phone",
+    "cleanroom data doctor crm.csv --on phone,email",
 )  # fmt: skip
 def data_doctor(
     file: Annotated[str, typer.Argument(help="A file or a database table.")],
-    on: On = "phone",
+    on: SeveralOn = "phone",
     profile: Profile = None,
     mapping: MappingFile = None,
     json: Json = False,
@@ -205,7 +205,7 @@ def data_doctor(
 def data_add(
     file: Annotated[str, typer.Argument(help="A file or a database table.")],
     name: Annotated[str, typer.Option(help="The dataset's name.")],
-    on: On = "phone",
+    on: SeveralOn = "phone",
     profile: Profile = None,
     mapping: MappingFile = None,
     features: Annotated[str | None, typer.Option(help="TOML: fold events to one row a user by these features.")] = None,
@@ -240,7 +240,7 @@ def data_list(home: HomeOption = DEFAULT_HOME, json: Json = False) -> None:
 )  # fmt: skip
 def data_forget(
     people: Annotated[str, typer.Argument(help="A file with their identities, or - for standard input.")],
-    on: On = "phone",
+    on: SeveralOn = "phone",
     profile: Profile = None,
     home: HomeOption = DEFAULT_HOME,
     json: Json = False,

@@ -30,7 +30,9 @@ _CLOCKS_APART = dt.timedelta(days=1)
 def version_note(side: Side) -> dict[str, Any]:
     """What a party tells of its data and of what it was asked, before a run."""
     asked = {"by": list(side.query.by), "sums": list(side.query.sums)}
-    return {"version": side.version().plain(), "epoch": side.home.vault.epoch, "form": side.identity_form(), **asked}
+    forms = side.identity_forms()
+    told = {"version": side.version().plain(), "epoch": side.home.vault.epoch, "form": forms[0], **asked}
+    return {**told, "also": forms[1:]} if len(forms) > 1 else told
 
 
 def question_from(side: Side, notes: Any, mine: Mapping[str, Any] | None = None) -> Question:
@@ -50,9 +52,33 @@ def question_from(side: Side, notes: Any, mine: Mapping[str, Any] | None = None)
             raise ProtocolError("The parties were not asked the same question.", "Name the same columns everywhere.")
         if version.rows > side.contract.dataset(version.name).rows:
             raise Refused("The dataset {dataset} has more rows than the contract allows.", dataset=version.name)
-    if len({take(note, "form", str) for note in notes}) > 1:
-        raise Refused("The two sides normalise identities differently.", "Use the same version and profile on both.")
+    _check_forms(side, notes)
     return side.question(versions, {v.owner: take(n, "epoch", int) for v, n in zip(versions, notes, strict=True)})
+
+
+def _check_forms(side: Side, notes: list[Any]) -> None:
+    """Raises Refused where the sides cannot match by an identity, or by one of several."""
+    if len({take(note, "form", str) for note in notes}) > 1:
+        if not side.contract.datasets[0].also:
+            raise Refused(
+                "The two sides normalise identities differently.", "Use the same version and profile on both."
+            )
+        raise _differs(side.contract.datasets[0].identity)
+    also = side.contract.datasets[0].also
+    forms = [take(note, "also", list) for note in notes] if also else []
+    if any(len(each) != len(also) for each in forms):
+        raise malformed()
+    for at, identity in enumerate(also):
+        if any(each[at] != forms[0][at] for each in forms):
+            raise _differs(identity.kind)
+
+
+def _differs(kind: str) -> Refused:
+    return Refused(
+        "The two sides normalise or hash the identity {kind} differently.",
+        "Use the same version, profile and digest on both.",
+        kind=kind,
+    )
 
 
 def _version(note: Any) -> DatasetVersion:

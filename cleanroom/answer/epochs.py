@@ -1,7 +1,8 @@
-"""The key epoch of an `oprf` room, as a party keeps it in its home: what must outlast a run, each file sealed.
+"""An epoch of a room whose match goes on from run to run: what a party's home keeps of it, each file sealed.
 
-The side that is asked keeps the key, the count of what was asked, and its table of tags; the side that asks keeps the
-table, the answers it has, and which key it was given first. A new epoch removes all that was kept of the last one.
+`oprf`: the side that is asked keeps the key, the count of what was asked, and its table of tags; the side that asks the
+table, the answers it has, and which key it was given first. `dh`, `keyed`: see `cleanroom.answer.updates`. A new epoch
+removes all that was kept of the last one.
 """
 
 import datetime as dt
@@ -20,9 +21,8 @@ from protocols.errors import BadMessage
 CLOCKS_APART = dt.timedelta(days=1)
 MOST_BYTES = 1 << 30
 """Of one kept file."""
-PEOPLE = ("table", "own", "answers")
-"""Files that hold something of a person."""
-_PREFIX = "oprf-"
+PEOPLE = {"oprf": ("table", "own", "answers"), "dh": ("state",), "keyed": ("sent", "held")}
+"""Files that hold something of a person, by protocol."""
 
 
 def number_at(contract: Contract, moment: dt.datetime) -> int:
@@ -49,15 +49,19 @@ class Kept:
     @property
     def folder(self) -> Path:
         """Where they are; made by `begin`."""
-        return self.home.rooms / self.contract.room / f"{_PREFIX}{self.number}"
+        return self.home.rooms / self.contract.room / f"{self._prefix}{self.number}"
+
+    @property
+    def _prefix(self) -> str:
+        return f"{self.contract.match.protocol}-"
 
     def begin(self) -> "Kept":
         """Make the folder, and remove those of earlier epochs: their keys are gone for good.
 
         Raises Refused where a later epoch has begun already.
         """
-        for path in self.folder.parent.glob(f"{_PREFIX}*"):
-            if int(path.name.removeprefix(_PREFIX)) > self.number:
+        for path in self.folder.parent.glob(f"{self._prefix}*"):
+            if int(path.name.removeprefix(self._prefix)) > self.number:
                 raise Refused("A later key epoch of this room has begun already.", "Check this machine's clock.")
             if path != self.folder:
                 shutil.rmtree(path)
@@ -67,7 +71,7 @@ class Kept:
     def save(self, name: str, content: bytes) -> None:
         """Durably, in place of what was kept under the name. What is too large to keep is removed instead."""
         if len(content) > MOST_BYTES:
-            (self.folder / name).unlink(missing_ok=True)
+            self.remove(name)
         else:
             write_bytes(self.folder / name, self.home.wrapping.wrap(self._sealed_as(name), content))
 
@@ -78,12 +82,18 @@ class Kept:
             return None
         return self.home.wrapping.unwrap(self._sealed_as(name), private_files.read(path, 2 * MOST_BYTES))
 
+    def remove(self, name: str) -> None:
+        """What was kept under the name is gone, durably."""
+        (self.folder / name).unlink(missing_ok=True)
+        private_files.sync_folder(self.folder)
+
     def _sealed_as(self, name: str) -> str:
-        return f"oprf/{self.contract.digest()}/{self.number}/{name}"
+        return f"{self.contract.match.protocol}/{self.contract.digest()}/{self.number}/{name}"
 
 
 def forget_people(home: Home) -> None:
     """Remove whatever was kept of persons in any epoch; keys and counts stay."""
-    for folder in home.rooms.glob(f"*/{_PREFIX}*"):
-        for name in PEOPLE:
-            (folder / name).unlink(missing_ok=True)
+    for protocol, names in PEOPLE.items():
+        for folder in home.rooms.glob(f"*/{protocol}-*"):
+            for name in names:
+                (folder / name).unlink(missing_ok=True)

@@ -1,7 +1,8 @@
 """The neutral-enclave room: owners send tokens and slots to an operator that owns nothing; it joins, counts and sums.
 
 owner                     operator
-tokens, slots   →                    (protocols.psi.keyed)
+tokens, slots   →                    (protocols.psi.keyed), or what changed of them (cleanroom.answer.updates);
+                                     a token for each identity, where the contract names several
                   ←    sums          to an amount's owner: released groups only, masked, re-randomised
 sealed          →                    masked amounts, under the room key that the operator lacks
                   ←    release       tokens, counts, everyone's sealed amounts and their masks
@@ -9,27 +10,35 @@ sealed          →                    masked amounts, under the room key that t
 """
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
+from cleanroom.answer import updates
 from cleanroom.answer.notes import hear, malformed, reading, receive_rows, send_rows, take, tell
-from cleanroom.answer.side import Side
+from cleanroom.answer.side import Learned, Side
 from cleanroom.answer.slots import cell_layout, most_groups
 from cleanroom.answer.two_party import Table
+from cleanroom.answer.updates import Change, Sent
 from cleanroom.enclave.handle import Enclave
 from cleanroom.enclave.query import PEOPLE, SLOTS, Query, split_name
 from cleanroom.privacy.ranges import Range, size_range
 from cleanroom.privacy.threshold import release_groups
+from cleanroom.rooms.disclosure import SHARED
+from cleanroom.rooms.identities import named
 from cleanroom.rooms.terms import Dataset
+from protocols.canary import Canaries
 from protocols.channel import Channel
 from protocols.errors import BadMessage
 from protocols.paillier import answer, cipher
 from protocols.paillier.keys import PrivateKey, PublicKey
 from protocols.paillier.slots import Integers
-from protocols.psi import keyed
-from protocols.rows import Bytes, Indices, schema, to_rows
+from protocols.psi import keyed, keyed_updates
+from protocols.psi import tokens as bulk
+from protocols.psi.keyed_updates import State, Update
+from protocols.rows import Bytes, Indices, to_rows
 
 SEAL_LABEL = "cleanroom/keyed-amounts/1"
 
@@ -37,38 +46,102 @@ SEAL_LABEL = "cleanroom/keyed-amounts/1"
 # -- an owner
 
 
-def send_as_owner(side: Side, channel: Channel) -> tuple[keyed.Sent, PrivateKey | None]:
-    """Send this party's tokens, the tokens of its columns in the question, and its slots."""
-    slots = side.contract.slots_of(side.dataset.name)
-    items = side.digests()
-    widths: dict[str, int] = {}
-    held: dict[str, Bytes] = {}
-    fill: dict[str, bytes] = {}
-    key = None
+@dataclass(frozen=True)
+class Sending:
+    """An owner's part of a run as it was sent: all rows, in the order of `whole`, or this change of them.
+
+    session: names it; columns: what stands in them, as updates compare it; key: of its slots, where these went along.
+    """
+
+    session: bytes
+    items: Bytes
+    columns: Mapping[str, Bytes]
+    key: PrivateKey | None
+    whole: keyed.Sent | None = None
+    change: Change | None = None
+
+
+def send_as_owner(side: Side, channel: Channel) -> Sending:
+    """Send this party's tokens, the tokens of its columns in the question, and its slots; or what changed of them."""
+    name, items = side.dataset.name, side.digests()
     with side.stage("tokens"):
-        for column in side.own(side.query.by):
-            name = f"{side.dataset.name}.{column}"
-            unknown = side.dataset.column(column).cells - 1
-            tokens = keyed.value_tokens(side.room_key, name, np.append(side.codes(column), unknown))
-            held[name], fill[name], widths[name] = tokens[:-1], tokens[-1].tobytes(), keyed.VALUE_BYTES
-    if slots and side.own(side.query.sums):
-        with side.stage("encrypt"):
-            key = side.paillier(slots)
-            layout, rows = side.slot_rows(slots, key)
-            name = f"{side.dataset.name}.{SLOTS}"
-            nobody = layout.encode(np.array([-1]), np.zeros((1, len(layout.amounts)), np.int64), key.public)
-            held[name], fill[name], widths[name] = rows, cipher.encrypt(key, nobody).tobytes(), rows.shape[1]
+        codes = {f"{name}.{column}": side.codes(column) for column in side.own(side.query.by)}
+        unknown = {f"{name}.{column.name}": np.array([column.cells - 1]) for column in side.dataset.columns}
+        fill = {each: keyed.value_tokens(side.room_key, each, unknown[each]).tobytes() for each in codes}
+    slots, key = _encrypted(side, fill)
+    widths = dict.fromkeys(codes, keyed.VALUE_BYTES) | {each: rows.shape[1] for each, rows in slots.items()}
+
+    def values(rows: Indices) -> Mapping[str, Bytes]:
+        tokens = {each: keyed.value_tokens(side.room_key, each, column[rows]) for each, column in codes.items()}
+        return tokens | {each: encrypted[rows] for each, encrypted in slots.items()}
+
+    canaries = side.canaries(side.party, items.shape[1])
+    columns, last = {}, None
+    if side.contract.match.updates:
+        amounts = {f"{name}.{column}": side.amounts(column) for column in side.own(side.query.sums)}
+        columns = {each: updates.cells(column) for each, column in codes.items()}
+        columns |= {each: updates.numbers(column) for each, column in amounts.items()}
+        last = updates.last_sent(side, channel, columns)
     with side.stage("match"):
-        sent = keyed.owner(
+        if last is None:
+            whole = _send_all(side, channel, items, widths, values, canaries, fill)
+            return Sending(channel.session, items, columns, key, whole=whole)
+        change = last.since(items, columns)
+        session = keyed_updates.owner(
             channel,
             side.room_key,
-            items,
+            last.session,
+            change.removed,
+            items[change.added],
             widths,
-            lambda rows: {name: values[rows] for name, values in held.items()},
-            canaries=side.canaries(side.party, items.shape[1]),
-            fill=fill,
+            lambda added: values(change.added[added]),
+            canaries=canaries,
         )
-    return sent, key
+        return Sending(session, items, columns, key, change=change)
+
+
+def _send_all(side: Side, channel: Channel, items: Bytes, widths: dict[str, int], values: keyed.Columns,
+              canaries: Canaries, fill: dict[str, bytes]) -> keyed.Sent:  # fmt: skip
+    """All rows, with a token for each identity that the contract names."""
+    if not side.dataset.also:
+        return keyed.owner(channel, side.room_key, items, widths, values, canaries=canaries, fill=fill)
+    return keyed.owner_of_several(channel, side.room_key, side.party, items, side.identities(), widths, values,
+                                  canaries=canaries, fill=fill)  # fmt: skip
+
+
+def _encrypted(side: Side, fill: dict[str, bytes]) -> tuple[dict[str, Bytes], PrivateKey | None]:
+    """The slots of every row, where the question sums this party's columns; in `fill` those of nobody."""
+    slots = side.contract.slots_of(side.dataset.name)
+    if not slots or not side.own(side.query.sums):
+        return {}, None
+    with side.stage("encrypt"):
+        key = side.paillier(slots)
+        layout, rows = side.slot_rows(slots, key)
+        name = f"{side.dataset.name}.{SLOTS}"
+        nobody = layout.encode(np.array([-1]), np.zeros((1, len(layout.amounts)), np.int64), key.public)
+        fill[name] = cipher.encrypt(key, nobody).tobytes()
+    return {name: rows}, key
+
+
+def receive_members(side: Side, channel: Channel, sending: Sending, size: Range) -> Indices | None:
+    """The receiver's rows that matched, ascending; None for the other owner. Both keep what the next run goes on from.
+
+    size: as it was released. Raises BadMessage where the operator names rows that cannot be.
+    """
+    matched = None
+    if side.contract.match.output == "members" and side.contract.match.receiver == side.party:
+        if sending.whole is not None:
+            matched = keyed.receive_matched(channel, sending.whole)
+        elif sending.change is not None:
+            had = sending.change.had
+            gained, lost = keyed_updates.receive_changes(channel, side.room_key, sending.items, had)
+            matched = sending.change.matched_now(gained, lost)
+        if matched is not None and not size.low <= len(matched) <= size.high:
+            raise BadMessage("The operator named more or fewer rows than the size that it released.")
+    if side.contract.match.updates:
+        flagged = np.empty(0, np.int64) if matched is None else matched
+        updates.keep_sent(side, Sent.of(sending.session, sending.items, sending.columns, flagged))
+    return matched
 
 
 def open_as_owner(side: Side, channel: Channel, key: PrivateKey) -> list[int]:
@@ -100,10 +173,10 @@ def table_from(side: Side, told: Mapping[str, Any]) -> Table:
         codes = np.arange(side.contract.dataset(owner).column(column).cells)
         own = keyed.value_tokens(side.room_key, name, codes)
         code_of = {token.tobytes().hex(): code for code, token in enumerate(own)}
-        named = take(tokens, name, list)
-        if not all(type(token) is str and token in code_of for token in named):
+        told_of = take(tokens, name, list)
+        if not all(type(token) is str and token in code_of for token in told_of):
             raise BadMessage("The operator named a value token that no cell has.")
-        by[name] = [code_of[token] for token in named]
+        by[name] = [code_of[token] for token in told_of]
     sums: dict[str, list[int]] = {}
     for dataset in side.contract.datasets:
         slots = side.contract.slots_of(dataset.name)
@@ -136,34 +209,74 @@ def _unhex(texts: dict[str, Any], name: str) -> bytes:
 # -- the operator
 
 
-def receive_as_operator(side: Side, channels: Mapping[str, Channel], enclave: Enclave) -> dict[str, PublicKey]:
-    """Both owners' rows into the enclave, canaries checked and taken out, matched; the owners' keys by dataset."""
-    keys: dict[str, PublicKey] = {}
-    tokens: dict[str, Bytes] = {}
+@dataclass
+class Gathered:
+    """What owners sent, by dataset: bytes of its columns, Paillier keys; tokens, and columns where they are kept;
+    changes, if these came."""
+
+    widths: dict[str, dict[str, int]] = field(default_factory=dict)
+    keys: dict[str, PublicKey] = field(default_factory=dict)
+    states: dict[str, State] = field(default_factory=dict)
+    changes: dict[str, Update] = field(default_factory=dict)
+
+
+def receive_as_operator(side: Side, channels: Mapping[str, Channel], enclave: Enclave) -> Gathered:
+    """Both owners' rows into the enclave, whole or as they are now, canaries checked and taken out."""
+    gathered, keeps = Gathered(), side.contract.match.updates
+    widths = gathered.widths
     for dataset in side.contract.datasets:
-        channel = channels[dataset.owner]
-        widths = {name: keyed.VALUE_BYTES for name in side.query.by if split_name(name)[0] == dataset.name}
-        slots = side.contract.slots_of(dataset.name)
-        if slots and any(split_name(name)[0] == dataset.name for name in side.query.sums):
-            keys[dataset.name] = public = side.peer_paillier(slots)
-            layout = cell_layout(side.contract, dataset, slots)
-            widths[f"{dataset.name}.{SLOTS}"] = layout.plaintexts * public.width
-        received = keyed.operator(channel, widths, most=dataset.rows)
-        parts: list[Bytes] = []
-        enclave.load(dataset.name, schema({"token": keyed.TOKEN_BYTES, **widths}), _seen(received.batches, parts))
-        tokens[dataset.name] = np.concatenate(parts)
+        widths[dataset.name] = _widths(side, dataset, gathered.keys)
+    held = updates.held_states(side, channels, widths) if keeps else None
+    for dataset in side.contract.datasets:
+        name, channel = dataset.name, channels[dataset.owner]
+        if held is None:
+            received = keyed.operator(channel, widths[name], most=dataset.rows)
+            holds = keeps and received.rows * sum(widths[name].values()) <= updates.MOST_COLUMN_BYTES
+            parts = _Parts(list(widths[name]) if holds else [])
+            enclave.load(name, keyed.layout(widths[name]), parts.seen(received))
+            gathered.states[name] = parts.state(channel.session)
+        else:
+            gathered.changes[name] = change = keyed_updates.operator(channel, held[name], most=dataset.rows)
+            gathered.states[name] = change.after
+            enclave.load(name, keyed.layout(widths[name]), change.after.batches())
     left, right = (side.contract.dataset(name) for name in (side.contract.match.left, side.contract.match.right))
-    named = {dataset.name: keyed.named_canaries(channels[dataset.owner]) for dataset in (left, right)}
-    dummies = keyed.check_canaries(named[left.name], named[right.name], tokens[left.name], tokens[right.name])
-    enclave.drop_tokens(dummies)
-    return keys
+    dummies = [keyed.named_canaries(channels[dataset.owner]) for dataset in (left, right)]
+    tokens = [gathered.states[dataset.name].tokens for dataset in (left, right)]
+    enclave.drop_tokens(keyed.canaries_among(dummies[0], dummies[1], tokens[0], tokens[1]))
+    return gathered
 
 
-def _seen(batches: Iterator[pa.RecordBatch], parts: list[Bytes]) -> Iterator[pa.RecordBatch]:
-    """The batches as they pass, their tokens kept in `parts`."""
-    for batch in batches:
-        parts.append(to_rows(batch.column(0)).copy())
-        yield batch
+def _widths(side: Side, dataset: Dataset, keys: dict[str, PublicKey]) -> dict[str, int]:
+    """Bytes of a dataset's columns in this question; in `keys` the owner's, where there are slots."""
+    widths = keyed.further_tokens(len(dataset.identities))
+    widths |= {name: keyed.VALUE_BYTES for name in side.query.by if split_name(name)[0] == dataset.name}
+    slots = side.contract.slots_of(dataset.name)
+    if slots and any(split_name(name)[0] == dataset.name for name in side.query.sums):
+        keys[dataset.name] = public = side.peer_paillier(slots)
+        layout = cell_layout(side.contract, dataset, slots)
+        widths[f"{dataset.name}.{SLOTS}"] = layout.plaintexts * public.width
+    return widths
+
+
+class _Parts:
+    """What of batches is kept as they pass: tokens, and the columns named."""
+
+    def __init__(self, columns: list[str]) -> None:
+        self._tokens: list[bulk.Pair] = []
+        self._columns: dict[str, list[Bytes]] = {name: [] for name in columns}
+
+    def seen(self, received: keyed.Received) -> Iterator[pa.RecordBatch]:
+        """The batches as they come."""
+        for batch, tokens in received.parts:
+            self._tokens.append(tokens)
+            for name, parts in self._columns.items():
+                parts.append(to_rows(batch.column(name)).copy())
+            yield batch
+
+    def state(self, session: bytes) -> State:
+        """What was kept, once all have passed."""
+        high, low = (np.concatenate(halves) for halves in zip(*self._tokens, strict=True))
+        return State(session, (high, low), {name: np.concatenate(parts) for name, parts in self._columns.items()})
 
 
 def answer_as_operator(
@@ -206,13 +319,25 @@ def _opened(side: Side, channel: Channel, dataset: Dataset, public: PublicKey, s
     return take(hear(channel, "sums.sealed"), "sealed", str), answer.pack_amounts(masks[:, 0]).tobytes().hex()
 
 
-def send_members(side: Side, channels: Mapping[str, Channel], enclave: Enclave) -> None:
-    """Tell the receiver alone which of its rows matched, where the contract says so."""
-    if side.contract.match.output != "members":
-        return
-    receiver = side.contract.match.receiver
-    positions = enclave.matched_positions(side.contract.dataset_of(receiver).name)
-    keyed.send_matched(channels[receiver], positions.to_numpy())
+def send_members(side: Side, channels: Mapping[str, Channel], enclave: Enclave, gathered: Gathered) -> None:
+    """Tell the receiver alone which of its rows matched, or what changed of that, where the contract says so. What the
+    next run goes on from is kept."""
+    match = side.contract.match
+    if match.output == "members" and gathered.changes:
+        updates.send_matched(side, channels[match.receiver], gathered.changes)
+    elif match.output == "members":
+        positions = enclave.matched_positions(side.contract.dataset_of(match.receiver).name)
+        keyed.send_matched(channels[match.receiver], positions.to_numpy())
+    if side.contract.match.updates:
+        updates.keep_states(side, gathered.states, gathered.widths)
+
+
+def learned(side: Side) -> list[Learned]:
+    """What the operator learns by a match of several identities, beside what it does by one."""
+    identities = side.contract.dataset(side.contract.match.left).identities
+    if len(identities) == 1:
+        return []
+    return [Learned(SHARED, {"identities": named(identities)})]
 
 
 def _plain(size: Range) -> list[int]:

@@ -1,21 +1,38 @@
-"""The match of a two-party room, by the protocol that its contract names. All of them give the same results."""
+"""The match of a two-party room, by the protocol that its contract names. All of them give the same results.
 
-from cleanroom.answer import unbalanced
-from cleanroom.answer.side import Side
+Where the contract names several identities, the protocol runs once by each (protocols.psi.waterfall).
+"""
+
+import functools
+
+from cleanroom.answer import unbalanced, updates
+from cleanroom.answer.side import Learned, Side
+from cleanroom.rooms.identities import named
 from protocols.channel import Channel
+from protocols.psi import waterfall
 from protocols.psi.results import ReceiverResult, SenderResult
 from protocols.rows import Bytes
 
 
-def receive(side: Side, channel: Channel, items: Bytes, label_width: int) -> ReceiverResult:
-    """The receiver's part: uint8[n, 16 or 32] distinct digests; label_width: bytes of the sender's labels, 0 for none.
+def receive(side: Side, channel: Channel, label_width: int) -> ReceiverResult:
+    """The receiver's part, for its dataset; label_width: bytes of the sender's labels, 0 for none.
 
-    Raises ProtocolError and its kinds.
+    Raises ProtocolError and its kinds, Refused above the contract's bound.
     """
-    match, canaries = side.contract.match, side.canaries("receiver", items.shape[1])
+    if not side.dataset.also:
+        return _receive(side, channel, "", side.digests(), label_width)
+    match = functools.partial(_receive, side)
+    return waterfall.receiver(channel, side.identities(), label_width=label_width, match=match).result
+
+
+def _receive(side: Side, channel: Channel, kind: str, items: Bytes, label_width: int) -> ReceiverResult:
+    """By one identity: uint8[n, 16 or 32] distinct digests; kind: which, where there are several."""
+    match, canaries = side.contract.match, side.canaries("receiver", items.shape[1], kind)
     most = side.contract.dataset_of(side.peer).rows
     if match.protocol == "oprf":
         return unbalanced.receive(side, channel, items, label_width)
+    if match.protocol == "dh" and match.updates and not label_width:
+        return updates.receive(side, channel, items)
     if match.protocol == "vole":
         from protocols.psi import vole  # numba, half a second: only where it is used
 
@@ -24,6 +41,18 @@ def receive(side: Side, channel: Channel, items: Bytes, label_width: int) -> Rec
 
     ordered = match.output == "members"
     return dh.receiver(channel, items, label_width=label_width, canaries=canaries, ordered=ordered, most=most)
+
+
+def learned(side: Side) -> list[Learned]:
+    """What the receiver learns by a match of several identities, beside which of its rows matched."""
+    if not side.dataset.also:
+        return []
+    identities = named(side.dataset.identities)
+    return [
+        Learned("by which identities each of its rows matched, tried in the order {identities}",
+                {"identities": identities}),
+        Learned("which of its own rows are one person to {party}", {"party": side.peer}),
+    ]  # fmt: skip
 
 
 def declares(protocol: str, rows: int, declared: int) -> bool:
@@ -35,15 +64,24 @@ def declares(protocol: str, rows: int, declared: int) -> bool:
     return declared <= rows if protocol == "oprf" else declared == rows
 
 
-def send(side: Side, channel: Channel, items: Bytes, labels: Bytes | None) -> SenderResult:
-    """The sender's part: uint8[n, 16 or 32] distinct digests, and labels uint8[n, w] or None. Errors as `receive`.
+def send(side: Side, channel: Channel, labels: Bytes | None) -> SenderResult:
+    """The sender's part, for its dataset, and labels uint8[rows, w] or None. Errors as `receive`.
 
     In `oprf` the result's rows are those that the peer asked about.
     """
-    match, canaries = side.contract.match, side.canaries("sender", items.shape[1])
+    if not side.dataset.also:
+        return _send(side, channel, "", side.digests(), labels)
+    return waterfall.sender(channel, side.identities(), labels, match=functools.partial(_send, side))
+
+
+def _send(side: Side, channel: Channel, kind: str, items: Bytes, labels: Bytes | None) -> SenderResult:
+    """By one identity, as `_receive`."""
+    match, canaries = side.contract.match, side.canaries("sender", items.shape[1], kind)
     most = side.contract.dataset_of(side.peer).rows
     if match.protocol == "oprf":
         return unbalanced.send(side, channel, items, labels)
+    if match.protocol == "dh" and match.updates and labels is None:
+        return updates.send(side, channel, items)
     if match.protocol == "vole":
         from protocols.psi import vole  # numba, half a second: only where it is used
 

@@ -8,13 +8,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
+import numpy as np
 import pyarrow as pa
 
 from cleanroom import canonical
 from cleanroom.errors import BadData
 from protocols.channel import Channel
 from protocols.errors import BadMessage
-from protocols.rows import Bytes, schema, to_batch, to_rows
+from protocols.rows import Bytes, schema, to_batch
 
 _NOTE = pa.schema([pa.field("note", pa.binary(), nullable=False)])
 MOST_BYTES = 32 << 20
@@ -24,15 +25,15 @@ _T = TypeVar("_T")
 
 def tell(channel: Channel, name: str, value: canonical.Json) -> None:
     """Send `value` as the message `name`."""
-    channel.send_batch(name, pa.record_batch([pa.array([canonical.encode(value)], pa.binary())], schema=_NOTE))
+    content = canonical.encode(value)
+    ends = pa.py_buffer(np.array([0, len(content)], np.int32))
+    column = pa.Array.from_buffers(pa.binary(), 1, [None, ends, pa.py_buffer(content)])  # `pa.array` loads pandas
+    channel.send_batch(name, pa.record_batch([column], schema=_NOTE))
 
 
 def hear(channel: Channel, name: str) -> Any:
     """The value of the message `name`. Raises BadMessage for anything that is not one canonical JSON value."""
-    batch = channel.receive_batch(name, _NOTE, rows=1, nbytes=MOST_BYTES)
-    if batch is None:
-        raise BadMessage("A message has fewer rows than were declared.")
-    content = batch.column(0)[0].as_py()
+    content = channel.receive_row(name, _NOTE, nbytes=MOST_BYTES).column(0)[0].as_py()
     with reading():
         value = json.loads(content)
         if canonical.encode(value) != content:  # no floats, no key twice, no second way to say the same
@@ -80,8 +81,5 @@ def send_rows(channel: Channel, name: str, rows: Bytes) -> None:
 
 def receive_rows(channel: Channel, name: str, *, rows: int, width: int) -> Bytes:
     """uint8[rows, width] of the message `name`. Raises BadMessage for another number of rows."""
-    batch = channel.receive_batch(name, schema({"row": width}), rows=rows)
-    found = to_rows(batch.column(0)) if batch is not None else to_rows(pa.array([], pa.binary(width)))
-    if len(found) != rows:
-        raise BadMessage("A message has fewer rows than were declared.")
+    (found,) = channel.receive_rows(name, schema({"row": width}), rows=rows)
     return found

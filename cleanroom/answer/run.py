@@ -18,7 +18,6 @@ from cleanroom.privacy.ranges import Range, size_range
 from cleanroom.rooms.terms import Dataset, Slots
 from protocols.channel import Channel
 from protocols.errors import BadMessage
-from protocols.psi import keyed as keyed_psi
 from protocols.rows import Indices
 
 
@@ -131,6 +130,8 @@ def _host(side: Side) -> Outcome:
     learned = [
         Learned("the number of rows of {party}: {rows}", {"party": sender, "rows": result.peer_rows}),
         Learned("the exact size of the overlap" if result.matched is None else "which of its own rows matched"),
+        *matching.learned(side),
+        *_by_updates(side),
         Learned("the release"),
     ]
     return _outcome(side, release, signed, learned, result.matched, result.size)
@@ -157,9 +158,16 @@ def _send(side: Side) -> Outcome:
     if side.contract.match.protocol == "oprf":
         asked = {"party": side.peer, "rows": result.peer_rows}
         learned.append(Learned("how many identities {party} asked about: {rows}", asked))
+    learned += _by_updates(side)
     if key is not None:
         learned.append(Learned("exact counts of unlabelled groups, and so the size of the overlap (noise is off)"))
     return _outcome(side, release, signed, [*learned, Learned("the release")], None, None)
+
+
+def _by_updates(side: Side) -> list[Learned]:
+    """What a match between two parties that goes on from its last run tells beside its result."""
+    updated = side.contract.match.updates
+    return [Learned("how many rows of {party} come and go within a key epoch", {"party": side.peer})] if updated else []
 
 
 def _agree(side: Side, channel: Channel) -> Question:
@@ -189,8 +197,8 @@ def _own(side: Side) -> Outcome:
         tell(channel, "version", mine)
         question = closing.question_from(side, hear(channel, "versions"), mine)
         closing.debit(side, question)
-        sent, key = keyed.send_as_owner(side, channel)
-        opened = keyed.open_as_owner(side, channel, key) if key is not None else None
+        sending = keyed.send_as_owner(side, channel)
+        opened = keyed.open_as_owner(side, channel, sending.key) if sending.key is not None else None
         told = hear(channel, "release")
         release = _heard(side, told, keyed.table_from(side, told), opened)
         with side.stage("receipt"):
@@ -203,11 +211,7 @@ def _own(side: Side) -> Outcome:
                 raise BadMessage("The operator signed another receipt.")
             closing.record(side, signed, closing.stored_form(release.table))
             closing.exchange_heads(side, channel, operator)
-        matched = None
-        if side.contract.match.output == "members" and side.contract.match.receiver == side.party:
-            matched = keyed_psi.receive_matched(channel, sent)
-            if not release.size.low <= len(matched) <= release.size.high:
-                raise BadMessage("The operator named more or fewer rows than the size that it released.")
+        matched = keyed.receive_members(side, channel, sending, release.size)
         channel.confirm()
     other = next(version for version in question.datasets if version.owner != side.party)
     learned = [
@@ -233,8 +237,8 @@ def _operate(side: Side) -> Outcome:
             if side.columns(side.query.sums, side.contract.dataset_of(version.owner))
         ]  # fmt: skip
         with side.stage("enclave"), side.enclave(sum(summed)) as enclave:
-            keys = keyed.receive_as_operator(side, channels, enclave)
-            told = keyed.answer_as_operator(side, channels, enclave, keys)
+            gathered = keyed.receive_as_operator(side, channels, enclave)
+            told = keyed.answer_as_operator(side, channels, enclave, gathered.keys)
             told |= {"time": now(), "isolation": list(enclave.isolation)}
             told["transcript"] = closing.transcript_of([channels[owner] for owner in owners])
             for channel in channels.values():
@@ -242,13 +246,15 @@ def _operate(side: Side) -> Outcome:
             signed = _countersign(side, question, told, channels)
             for owner, channel in channels.items():
                 closing.exchange_heads(side, channel, owner)
-            keyed.send_members(side, channels, enclave)
+            keyed.send_members(side, channels, enclave, gathered)
         for channel in channels.values():
             channel.confirm()
     learned = [
         Learned("both sides' numbers of rows, and how many pseudonyms they share"),
+        *keyed.learned(side),
         Learned("how often each token of a value occurs, and exact counts of groups; no identity, label or amount"),
         Learned("the query"),
+        *([Learned("what changed between versions of a dataset")] if side.contract.match.updates else []),
     ]
     return Outcome(
         None,

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from cleanroom import canonical
+from cleanroom.answer.slot_store import PlainRows, SlotStore
 from cleanroom.answer.slots import Codes, cell_layout, crossed, sizes
 from cleanroom.enclave import handle
 from cleanroom.enclave.handle import Enclave
@@ -24,6 +24,7 @@ from cleanroom.privacy.history import DatasetVersion, Question
 from cleanroom.privacy.threshold import Rules
 from cleanroom.rooms import paillier_keys
 from cleanroom.rooms.contract import Contract, session_context
+from cleanroom.rooms.identities import as_agreed
 from cleanroom.rooms.store import Room
 from cleanroom.rooms.terms import Dataset, Slots
 from cleanroom.vault.manifest import Manifest
@@ -33,11 +34,10 @@ from protocols.paillier import cipher
 from protocols.paillier.cells import CellLayout
 from protocols.paillier.keys import PrivateKey, PublicKey
 from protocols.psi import keyed
-from protocols.rows import Bytes
+from protocols.psi.waterfall import Identities
+from protocols.rows import Bytes, Indices
 
 Step = Callable[[str, int, int], None]
-ENCRYPT_ROWS = 8192
-"""Rows encrypted together: the window of the fixed-base powers grows with them."""
 
 
 @dataclass(frozen=True)
@@ -132,9 +132,9 @@ class Side:
         secret = self.home.keys.exchange_secret(SecretAccess("agree on the room key"))
         return keyed.room_key(secret, bytes.fromhex(self.contract.party(self.peer).exchange), self.context)
 
-    def canaries(self, side: str, width: int) -> canary.Canaries:
-        """This side's canaries."""
-        return canary.draw(keyed.subkey(self.room_key, "canary"), side, width)
+    def canaries(self, side: str, width: int, kind: str = "") -> canary.Canaries:
+        """This side's canaries; kind: of one identity, where there are several."""
+        return canary.draw(keyed.subkey(self.room_key, "canary", kind.encode()), side, width)
 
     def digests(self) -> Bytes:
         """The identities of this party's dataset, in the vault's order. Raises Refused above the contract's bound."""
@@ -143,6 +143,16 @@ class Side:
         if len(found) > self.dataset.rows:
             raise Refused("The dataset {dataset} has more rows than the contract allows.", dataset=self.dataset.name)
         return found
+
+    def identities(self) -> tuple[Identities, ...]:
+        """All identities of this party's dataset in the contract's order. Errors as `digests`."""
+        held = self.home.vault.identities(self.dataset.name)
+        found = {kind: Identities(kind, digests, present) for kind, digests, present in held}
+        self.check_unchanged()
+        agreed = as_agreed(self.dataset, self.manifest.meta)
+        if self.manifest.rows > self.dataset.rows:
+            raise Refused("The dataset {dataset} has more rows than the contract allows.", dataset=self.dataset.name)
+        return tuple(found[each.kind] for each in agreed)
 
     def slots_asked(self, dataset: Dataset) -> Slots | None:
         """The slot layout of a dataset, where the question has columns of that dataset (between two parties)."""
@@ -178,18 +188,23 @@ class Side:
         return paillier_keys.of_peer(self.home, self.contract, slots)
 
     def slot_rows(self, slots: Slots, key: PrivateKey) -> tuple[CellLayout, Bytes]:
-        """The slots of every row, encrypted under this party's own key: uint8[rows, plaintexts · width]."""
+        """The slots of every row, encrypted under this party's own key: uint8[rows, plaintexts · width].
+
+        Some as the last run sent them, where the peer may see that (`slot_store`).
+        """
         layout = cell_layout(self.contract, self.dataset, slots)
-        rows = self.home.vault.rows(self.dataset.name)
-        codes = crossed([self.codes(name) for name in slots.by], sizes(self.dataset, slots.by), rows)
+        items = self.digests()
+        codes = crossed([self.codes(name) for name in slots.by], sizes(self.dataset, slots.by), len(items))
         amounts = [self.amounts(name) for name in slots.sums]
-        values = np.stack(amounts, axis=1) if amounts else np.empty((rows, 0), np.int64)
-        encrypted = np.empty((rows, layout.plaintexts * key.public.width), np.uint8)
-        for start in range(0, rows, ENCRYPT_ROWS):
-            part = slice(start, start + ENCRYPT_ROWS)
-            encrypted[part] = cipher.encrypt(key, layout.encode(codes[part], values[part], key.public))
-            self.step("encrypt", min(start + ENCRYPT_ROWS, rows), rows)
-        return layout, encrypted
+        values = np.stack(amounts, axis=1) if amounts else np.empty((len(items), 0), np.int64)
+
+        def encrypt(rows: Indices) -> Bytes:
+            return cipher.encrypt(key, layout.encode(codes[rows], values[rows], key.public))
+
+        store = SlotStore(self.home, self.contract)
+        plain = PlainRows(self.dataset.name, self.manifest.digest, items, codes, values)
+        width = layout.plaintexts * key.public.width
+        return layout, store.encrypted(plain, width, encrypt, lambda done: self.step("encrypt", done, len(items)))
 
     @cached_property
     def manifest(self) -> Manifest:
@@ -205,15 +220,10 @@ class Side:
         if self.home.vault.manifest(self.dataset.name).digest != self.manifest.digest:
             raise Refused("The dataset {dataset} changed during the run.", "Run it again.", dataset=self.dataset.name)
 
-    def identity_form(self) -> str:
-        """A digest of how identities were normalised and hashed. Raises Refused if not as the contract says."""
-        meta: Any = self.manifest.meta
-        form = [meta["identity"], meta["profile"], meta["profile_digest"], meta["funnel"]["digest_form"]]
-        if form[:2] != [self.dataset.identity, self.dataset.profile]:
-            raise Refused(
-                "The dataset {dataset} was imported under another identity profile.", dataset=self.dataset.name
-            )
-        return canonical.digest("cleanroom/identity-form/1", form)
+    def identity_forms(self) -> list[str]:
+        """For each identity of the contract a digest of how it was normalised and hashed. Raises Refused if not as the
+        contract says."""
+        return [each.digest() for each in as_agreed(self.dataset, self.manifest.meta)]
 
     def question(self, versions: tuple[DatasetVersion, ...], epochs: Mapping[str, int]) -> Question:
         """The canonical question, in terms both sides share."""

@@ -47,9 +47,8 @@ def match_as_host(side: Side, channel: Channel) -> tuple[ReceiverResult, PublicK
     if slots:
         public = side.peer_paillier(slots)
         width = cell_layout(side.contract, theirs, slots).plaintexts * public.width
-    items = side.digests()
     with side.stage("match"):
-        result = matching.receive(side, channel, items, width)
+        result = matching.receive(side, channel, width)
     if result.peer_rows > theirs.rows:
         raise Refused("The dataset {dataset} has more rows than the contract allows.", dataset=theirs.name)
     if public is not None:
@@ -176,13 +175,12 @@ def match_as_sender(side: Side, channel: Channel) -> tuple[SenderResult, Private
     """Let the host match, and give it the slots of the rows it matches, where the question is about them."""
     slots = side.slots_asked(side.dataset)
     key, labels = None, None
-    items = side.digests()
     if slots:
         with side.stage("encrypt"):
             key = side.paillier(slots)
             _, labels = side.slot_rows(slots, key)
     with side.stage("match"):
-        result = matching.send(side, channel, items, labels)
+        result = matching.send(side, channel, labels)
     if result.peer_rows > side.contract.dataset_of(side.peer).rows:
         raise Refused(
             "The dataset {dataset} has more rows than the contract allows.",

@@ -55,7 +55,7 @@ class DuckEngine:
         self._connection: duckdb.DuckDBPyConnection | None = None
 
     def load(self, dataset: str, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> int:
-        """Take in a dataset's rows: `token` and columns `<dataset>.…`. Returns how many rows."""
+        """Take in a dataset's rows: `token`, `token#1` and so on, and columns `<dataset>.…`. Returns how many rows."""
         if dataset in self._loaded or self._matched is not None:
             raise UsageError("{dataset} is loaded already.", "Start an enclave for each match.", dataset=dataset)
         loaded = self._loaded[dataset] = self._read(schema, batches, dataset)
@@ -82,7 +82,10 @@ class DuckEngine:
         return {dataset: loaded.drop(words) for dataset, loaded in self._loaded.items()}
 
     def match(self, left: str, right: str) -> int:
-        """Line up two datasets by token; how many people are in both. Raises BadMessage for a token given twice."""
+        """Line up two datasets by token; how many people are in both. Raises BadMessage for a token given twice.
+
+        By several identities each row counts once, by the first that hits: see `_pairs`.
+        """
         if self._matched is not None or left == right:
             raise UsageError("An enclave matches two datasets, once.", "Start an enclave for each match.")
         sides = {sql.LEFT: self._dataset(left), sql.RIGHT: self._dataset(right)}
@@ -133,17 +136,30 @@ class DuckEngine:
             raise self._budget.exceeded() from None
 
     def _pairs(self, sides: Mapping[str, tables.Loaded]) -> pa.Table:
-        """Columns `left` and `right`: the positions of each matched person."""
+        """Columns `left` and `right`: the positions of each matched person.
+
+        By one identity after the other, each among the rows of both sides that are left. Within one a row has one
+        partner at most, since no token stands twice on a side; so nothing depends on the order of rows.
+        """
+        kinds = len(sides[sql.LEFT].tokens)
+        if len(sides[sql.RIGHT].tokens) != kinds:
+            raise UsageError("The two datasets do not have tokens of as many identities.")
+        free = {side: np.ones(loaded.rows if kinds > 1 else 0, np.bool_) for side, loaded in sides.items()}
+        found: list[pa.Table] = []
         with self._duckdb() as connection:
-            for side, loaded in sides.items():
-                high, low, position = loaded.token_halves()
-                _check_unique(loaded.dataset, high, low)
-                columns = [tables.as_array(values) for values in (high, low, position)]
-                connection.register(side, pa.table(columns, names=[*sql.TOKEN_HALVES, "position"]))
-            pairs = connection.sql(sql.pairs()).to_arrow_table()
-            for side in sides:
-                connection.unregister(side)
-        return pairs
+            for kind in range(kinds):
+                for side, loaded in sides.items():
+                    rows = loaded.token_halves()
+                    _check_unique(loaded.dataset, *rows[:2])
+                    if kind:
+                        free[side][tables.as_numbers(found[-1].column(side))] = False
+                        rows = _chosen(rows, free[side][rows[2]])
+                    columns = [tables.as_array(values) for values in rows]
+                    connection.register(side, pa.table(columns, names=[*sql.TOKEN_HALVES, "position"]))
+                found.append(connection.sql(sql.pairs()).to_arrow_table())
+                for side in sides:
+                    connection.unregister(side)
+        return pa.concat_tables(found)
 
     def _places(self, connection: duckdb.DuckDBPyConnection, query: Query, dataset: str) -> NDArray[np.int64]:
         """int64[rows of dataset]: each row's group, -1 where the row is not matched."""
@@ -191,6 +207,14 @@ class DuckEngine:
             "Ask for fewer columns, or give the enclave more time.",
             seconds=f"{self._seconds:g}",
         )
+
+
+Halves = tuple[NDArray[np.uint64], NDArray[np.uint64], NDArray[np.int64]]
+
+
+def _chosen(rows: Halves, wanted: NDArray[np.bool_]) -> Halves:
+    high, low, position = rows
+    return high[wanted], low[wanted], position[wanted]
 
 
 def _check_unique(dataset: str, high: NDArray[np.uint64], low: NDArray[np.uint64]) -> None:

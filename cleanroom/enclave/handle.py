@@ -90,7 +90,8 @@ class Enclave:
     def load(self, dataset: str, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> int:
         """Send a dataset's rows; returns how many.
 
-        Columns: `token` fixed_size_binary(16), unique; any `<dataset>.<column>` of text, whole numbers, truth values,
+        Columns: `token` fixed_size_binary(16), unique; where a person may have several identities the same by each
+        further one, `token#1`, `token#2` and so on; any `<dataset>.<column>` of text, whole numbers, truth values,
         dates or fixed-size tokens; at most one `<dataset>.#slots`, ciphertexts side by side. Raises UsageError for
         another schema, LimitReached where memory does not hold them, Interrupted.
         """
@@ -101,7 +102,7 @@ class Enclave:
         return int(self._send_rows(schema, batches, request="load_matched")["rows"])
 
     def drop_tokens(self, tokens: NDArray[np.uint8]) -> dict[str, int]:
-        """Leave the rows of these tokens (uint8[n, 16]: canaries) out of the match to come.
+        """Leave the rows of these tokens (uint8[n, 16], column `token`: canaries) out of the match to come.
 
         Returns dataset → how many of its rows that are.
         """
@@ -112,6 +113,7 @@ class Enclave:
     def match(self, left: str, right: str) -> int:
         """Line two loaded datasets up by token, once; how many persons are in both.
 
+        By several identities each row counts once, by the first that hits; both datasets have tokens of the same ones.
         Raises BadMessage where a dataset holds a token twice.
         """
         return int(self._ask(request="match", left=left, right=right)["size"])

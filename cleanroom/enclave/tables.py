@@ -3,6 +3,7 @@
 Nothing is copied that need not be; ciphertext rows stay in the batches they came in.
 """
 
+import itertools
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,6 +18,8 @@ from cleanroom.errors import UsageError
 from protocols.errors import BadMessage
 
 TOKEN = "token"  # noqa: S105  (a column's name)
+FURTHER = TOKEN + "#{place}"
+"""Tokens by the second identity, where there are several, and so on from 1: no column of a query is named so."""
 TOKEN_TYPE = pa.binary(16)
 
 
@@ -71,8 +74,8 @@ class Loaded:
     schema: pa.Schema
     """Of the plain columns."""
     rows: int = 0
-    tokens: list[NDArray[np.uint64]] = field(default_factory=list)
-    """uint64[n, 2] a batch."""
+    tokens: list[list[NDArray[np.uint64]]] = field(default_factory=list)
+    """For each identity in the order in which they are tried: uint64[n, 2] a batch."""
     plain: list[pa.RecordBatch] = field(default_factory=list)
     slots: dict[str, Slots] = field(default_factory=dict)
     """By dataset."""
@@ -84,11 +87,12 @@ class Loaded:
         return pa.Table.from_batches(self.plain, self.schema).combine_chunks()
 
     def token_halves(self) -> tuple[NDArray[np.uint64], NDArray[np.uint64], NDArray[np.int64]]:
-        """(high, low, position) of every row that takes part, and the tokens given up: they are asked for once."""
+        """(high, low, position) of every row that takes part, by the first identity whose tokens are left; these are
+        given up, as each is asked for once."""
         high, low = np.empty(self.rows, np.uint64), np.empty(self.rows, np.uint64)
-        start = 0
-        while self.tokens:
-            words = self.tokens.pop(0)
+        batches, start = self.tokens.pop(0), 0
+        while batches:
+            words = batches.pop(0)
             high[start : start + len(words)], low[start : start + len(words)] = words.T
             start += len(words)
         position = np.arange(self.rows, dtype=np.int64)
@@ -99,9 +103,10 @@ class Loaded:
         return high, low, position
 
     def drop(self, tokens: NDArray[np.uint64]) -> int:
-        """Leave the rows of these tokens (uint64[n, 2]) out of the match; how many rows that are."""
+        """Leave the rows of these tokens (uint64[n, 2], by the first identity) out of the match by any; how many they
+        are."""
         wanted, start, found = {token.tobytes() for token in tokens}, 0, []
-        for words in self.tokens:
+        for words in self.tokens[0]:
             near = np.flatnonzero(np.isin(words[:, 0], tokens[:, 0]))
             found += [start + row for row in near.tolist() if words[row].tobytes() in wanted]
             start += len(words)
@@ -117,6 +122,8 @@ def read(schema: pa.Schema, batches: Iterable[pa.RecordBatch], budget: Budget, d
     plain, slots = check_schema(schema, dataset)
     loaded = Loaded(dataset or "", pa.schema([(name, _plain_type(schema.field(name).type)) for name in plain]))
     loaded.slots = {split_name(name)[0]: Slots(schema.field(name).type.byte_width) for name in slots}
+    token_names = token_columns(schema) if dataset is not None else []
+    loaded.tokens = [[] for _ in token_names]
     for batch in batches:
         budget.take(batch.nbytes)
         try:
@@ -124,8 +131,8 @@ def read(schema: pa.Schema, batches: Iterable[pa.RecordBatch], budget: Budget, d
         except pa.ArrowInvalid:
             raise BadMessage("Rows sent to the enclave are damaged.") from None
         loaded.rows += len(batch)
-        if dataset is not None:
-            loaded.tokens.append(fixed(batch, TOKEN).view(np.uint64))
+        for name, words in zip(token_names, loaded.tokens, strict=True):
+            words.append(fixed(batch, name).view(np.uint64))
         loaded.plain.append(pa.record_batch([_decoded(batch.column(name)) for name in plain], schema=loaded.schema))
         for name in slots:
             loaded.slots[split_name(name)[0]].batches.append(fixed(batch, name))
@@ -136,9 +143,10 @@ def check_schema(schema: pa.Schema, dataset: str | None) -> tuple[list[str], lis
     """(plain columns, ciphertext columns). Raises UsageError where a name or type does not fit."""
     names = list(schema.names)
     if dataset is not None:
-        if TOKEN not in names or schema.field(TOKEN).type != TOKEN_TYPE:
+        tokens = token_columns(schema)
+        if not tokens or any(schema.field(name).type != TOKEN_TYPE for name in tokens):
             raise UsageError("The rows of {dataset} have no column of 16-byte tokens.", dataset=dataset)
-        names.remove(TOKEN)
+        names = [name for name in names if name not in tokens]
     for name in names:
         owner, column = split_name(name)
         if dataset is not None and owner != dataset:
@@ -147,6 +155,12 @@ def check_schema(schema: pa.Schema, dataset: str | None) -> tuple[list[str], lis
     check_distinct(names)
     slots = [name for name in names if split_name(name)[1] == SLOTS]
     return [name for name in names if name not in slots], slots
+
+
+def token_columns(schema: pa.Schema) -> list[str]:
+    """The columns of tokens, in the order in which their identities are tried; none where the first is missing."""
+    places = itertools.chain([TOKEN], (FURTHER.format(place=place) for place in itertools.count(1)))
+    return list(itertools.takewhile(set(schema.names).__contains__, places))
 
 
 def check_distinct(names: Iterable[str]) -> None:

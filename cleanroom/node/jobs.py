@@ -22,6 +22,7 @@ from cleanroom.matching.cells import TYPED, propose_bounds, propose_cells
 from cleanroom.rooms import paillier_keys
 from cleanroom.rooms.assembly import says_the_same
 from cleanroom.rooms.contract import Contract
+from cleanroom.rooms.identities import as_agreed
 from cleanroom.rooms.keeping import free_name, keep
 from cleanroom.rooms.signing import with_signature
 from cleanroom.rooms.store import Room, Rooms, from_plain, to_plain
@@ -134,8 +135,7 @@ def check_own(home: Home, room: Room) -> None:
     _check_slots(contract, dataset)
     if manifest.rows > dataset.rows:
         raise Refused("The dataset {dataset} has more rows than the contract allows.", dataset=dataset.name)
-    if (manifest.meta["identity"], manifest.meta["profile"]) != (dataset.identity, dataset.profile):
-        raise Refused("The dataset {dataset} was imported under another identity profile.", dataset=dataset.name)
+    as_agreed(dataset, manifest.meta)
 
 
 def _check_slots(contract: Contract, dataset: Dataset) -> None:

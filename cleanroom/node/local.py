@@ -15,6 +15,8 @@ from cleanroom.node.control import Control, unpack_error
 
 Progress = Callable[[str, str, int, int], None]
 """party, stage, done, total (0 where unknown)"""
+_NO_IDLE_THREADS = {"OPENBLAS_NUM_THREADS": "1"}
+"""numpy starts a thread a core for linear algebra, which nobody does here: a tenth of a second of a process's start."""
 
 
 class LocalParties:
@@ -39,7 +41,7 @@ class LocalParties:
         peers = [f"{peer}={wire.fileno()}" for peer, wire in wires.items()]
         command = [sys.executable, "-m", "cleanroom.node.party", str(home), str(theirs.fileno()), *peers]
         self._processes[name] = subprocess.Popen(
-            command, pass_fds=handles, stdin=subprocess.DEVNULL, process_group=0, env=dict(os.environ)
+            command, pass_fds=handles, stdin=subprocess.DEVNULL, process_group=0, env=_NO_IDLE_THREADS | os.environ
         )
         self._lines[name] = Control(ours)
         theirs.close()

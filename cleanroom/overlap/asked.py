@@ -8,7 +8,8 @@ from cleanroom import machine
 from cleanroom.errors import Refused, UsageError
 from cleanroom.rooms import costs
 from cleanroom.rooms.choose import Wish
-from cleanroom.rooms.terms import DEFAULT_KEY_BITS, ReleaseRules
+from cleanroom.rooms.identities import Held, held
+from cleanroom.rooms.terms import DEFAULT_KEY_BITS, SEVERAL, ReleaseRules
 
 SIDES = ("merchant", "platform")
 OPERATOR = "operator"
@@ -42,6 +43,11 @@ class Overlap:
     operator: bool = True
     """Whether a neutral operator may run the enclave; where not, the two sides match alone."""
     link: str | None = None
+
+    @property
+    def identities(self) -> int:
+        """By how many identities a person may match."""
+        return len(self.on.split(","))
 
     @property
     def neutral(self) -> bool:
@@ -85,6 +91,12 @@ def check(asked: Overlap) -> None:
     costs.link(asked.link)
     if asked.protocol == "keyed" and not asked.operator:
         raise UsageError("keyed needs an operator.", "Leave --no-operator out, or use another protocol.")
+    if asked.identities > 1 and asked.protocol not in ("auto", *SEVERAL):
+        raise Refused(
+            "{protocol} matches by one identity only.",
+            "Use keyed, vole or dh for --protocol, or one identity after --on.",
+            protocol=asked.protocol,
+        )  # fmt: skip
     if asked.members is not None and asked.protocol == "join-sum":
         raise Refused("join-sum tells nobody the matched rows.", "Leave --members out, or use --protocol dh.")
 
@@ -137,16 +149,35 @@ def columns_of(side: str, by: list[Reference], sums: list[Reference]) -> dict[st
 
 
 def check_comparable(imports: dict[str, Any]) -> None:
-    """Refuse digests that can never match. Raises Refused."""
-    forms = {side: imports[side]["funnel"]["digest_form"] for side in SIDES}
+    """Refuse digests that can never match, by any identity. Raises Refused."""
+    by_kind: dict[str, dict[str, Held]] = {}
+    for side in SIDES:
+        for each in held(imports[side]):
+            by_kind.setdefault(each.kind, {})[side] = each
+    for kind, found in by_kind.items():
+        if len(found) == len(SIDES):  # else the contract refuses it
+            _check_kind(kind, found, several=len(by_kind) > 1)
+
+
+def _check_kind(kind: str, found: dict[str, Held], *, several: bool) -> None:
+    forms = {side: each.digest_form for side, each in found.items()}
     if len(set(forms.values())) > 1:
+        if several:
+            raise Refused(
+                "The {kind} digests of the merchant are {merchant}, the platform's {platform}: they can never match.",
+                "Ask for both sides in SHA-256, or in plain.", kind=kind, **forms,
+            )  # fmt: skip
         raise Refused(
             "The merchant's identities are {merchant} digests, the platform's {platform}: they can never match.",
             "Ask for both sides in SHA-256, or in plain.",
             **forms,
         )
-    profiles = {imports[side]["profile_digest"] for side in SIDES}
-    if len(profiles) > 1:
+    if len({each.profile_digest for each in found.values()}) > 1:
+        if several:
+            raise Refused(
+                "The two sides normalise or hash the identity {kind} differently.",
+                "Use the same version, profile and digest on both.", kind=kind,
+            )  # fmt: skip
         raise Refused("The two sides normalise identities differently.", "Use the same version and profile on both.")
 
 
@@ -174,10 +205,10 @@ def match_wish(asked: Overlap, rows: dict[str, int], by: list[Reference], sums: 
     """What `auto` chooses for. Where only the other side's columns are asked for, and no members, nobody needs to learn
     which rows matched."""
     sides = {reference.side for reference in (*by, *sums)}
-    members = asked.members is not None or asked.receiver in sides or not sides
+    members = asked.members is not None or asked.receiver in sides or not sides or asked.identities > 1
     slots = bool(sums) if asked.neutral else asked.sender in sides
     return Wish(rows[asked.receiver], rows[asked.sender], asked.neutral, members or asked.neutral, slots,
-                repeated=False, key_bits=asked.key_bits)  # fmt: skip
+                repeated=False, key_bits=asked.key_bits, identities=asked.identities)  # fmt: skip
 
 
 def refuse_slow(asked: Overlap, rows: dict[str, int], slotted: list[str]) -> dict[str, int] | None:
@@ -188,12 +219,15 @@ def refuse_slow(asked: Overlap, rows: dict[str, int], slotted: list[str]) -> dic
     if not slotted:
         return None
     count = sum(rows[side] for side in slotted)
-    if count > MOST_SLOT_ROWS:
+    times = 1 if asked.neutral else asked.identities  # two parties send them with each identity
+    most = MOST_SLOT_ROWS if times == 1 else MOST_SLOT_ROWS // 2  # beside references they are held twice
+    if count > most:
         raise Refused(
             "Sums and the other side's groups over {rows} rows need more memory than this version allows.",
             "At most {most} rows; without --sum (and --by of the other side) there is no limit.",
             rows=count,
-            most=MOST_SLOT_ROWS,
+            most=most,
         )
     seconds = costs.slot_seconds(count, machine.here(), asked.key_bits)
-    return {"rows": count, "seconds": round(seconds), "megabytes": round(count * asked.key_bits / 4e6)}
+    megabytes = times * count * asked.key_bits / 4e6
+    return {"rows": count, "seconds": round(seconds), "megabytes": round(megabytes)}

@@ -81,7 +81,7 @@ def run(asked: Overlap, home: Path | None = None, progress: Progress | None = No
             members = outputs.enter_context(replacing(asked.members)) if asked.members else None
             receipt = outputs.enter_context(replacing(asked.receipt)) if asked.receipt else None
             ahead = Ahead(progress or (lambda *_: None), say or (lambda _: None))
-            result = _run(replace(asked, members=members), parties, clock, homes, ahead)
+            result = _run(replace(asked, members=members), parties, clock, homes, ahead, stays=home is not None)
             if receipt:
                 receipt.write_text(result["receipt"]["file"], "utf-8")
             result["peak_memory"] |= parties.close()
@@ -108,8 +108,8 @@ def make_homes(homes: dict[str, Path]) -> None:
             Home.create(path, party)
 
 
-def _run(asked: Overlap, parties: LocalParties, clock: Clock, homes: dict[str, Path],
-         ahead: "Ahead") -> dict[str, Any]:  # fmt: skip
+def _run(asked: Overlap, parties: LocalParties, clock: Clock, homes: dict[str, Path], ahead: "Ahead", *,
+         stays: bool) -> dict[str, Any]:  # fmt: skip
     names = (*asked.by, *asked.sums)
     with clock.stage("look"):
         wanted = {side: [there[side] for name in names if side in (there := sides_of(asked, name))] for side in SIDES}
@@ -130,7 +130,7 @@ def _run(asked: Overlap, parties: LocalParties, clock: Clock, homes: dict[str, P
     with clock.stage("compile"):
         ahead.prepare(protocol, max(rows.values()), estimate)
     with clock.stage("contract"):
-        room = _agree(asked, parties, protocol, homes, imports, by, sums, slotted)
+        room = _agree(asked, parties, protocol, homes, imports, by, sums, slotted, stays=stays)
         asked = replace(asked, room=room.contract.room)
     query = {"by": [reference.qualified for reference in by], "sums": [reference.qualified for reference in sums]}
     jobs: dict[str, dict[str, Any]] = {party: {"room": asked.room, "query": query} for party in homes}
@@ -163,16 +163,16 @@ class Ahead:
 
 
 def _agree(asked: Overlap, parties: LocalParties, protocol: Any, homes: dict[str, Path], imports: dict[str, Any],
-           by: list[Reference], sums: list[Reference], slotted: list[str]) -> Room:  # fmt: skip
-    """Draft the contract, let every party sign, let every party keep it. For `oprf` a room that says the same and is in
-    force serves again: within its key epoch nothing is asked, evaluated or sent twice."""
+           by: list[Reference], sums: list[Reference], slotted: list[str], *, stays: bool) -> Room:  # fmt: skip
+    """Draft the contract, let every party sign, let every party keep it. Where runs go on from each other a room that
+    says the same and is in force serves again: within its epoch nothing is asked, evaluated or sent twice."""
     limits = {"most": MOST_CELLS[protocol], "least": asked.k}
     wishes = {side: {"dataset": asked.datasets[side], **columns_of(side, by, sums), **limits} for side in SIDES}
     proposals = parties.call("propose", wishes)
     bits = dict.fromkeys(slotted, asked.key_bits)
     keys = parties.call("keys", {party: {"key_bits": bits.get(party, 0)} for party in homes})
-    contract, annexes = draft_contract(asked, protocol, keys, imports, proposals, by, sums, slotted)
-    if protocol == "oprf":
+    contract, annexes = draft_contract(asked, protocol, keys, imports, proposals, by, sums, slotted, stays=stays)
+    if protocol == "oprf" or contract.match.updates:
         rows = {asked.datasets[side]: imports[side]["rows"] for side in SIDES}
         drafted = to_plain(Room(SignedContract(contract), annexes))
         if (kept := parties.call("again", {"merchant": {"room": drafted, "rows": rows}})["merchant"]) is not None:
@@ -199,6 +199,7 @@ def report(asked: Overlap, protocol: str, choice: Any, room: Room, imports: dict
         "protocol": protocol,
         "why": {"template": choice.why, **choice.params} if asked.protocol == "auto" else None,
         **sides,
+        "on": [each.kind for each in room.contract.datasets[0].identities],
         "unparsed": {name: imports[side]["funnel"]["unparsed"] for name, side in _NAMES.items()},
         "overlap": {"value": receiver["size"], **receiver["range"]},
         "segments": receiver["segments"],

@@ -8,7 +8,8 @@ from typing import Any
 from cleanroom.rooms import cards
 from cleanroom.rooms.cards import Card
 from cleanroom.rooms.contract import Contract
-from cleanroom.rooms.disclosure import NOTES
+from cleanroom.rooms.disclosure import NOTES, WATERFALL
+from cleanroom.rooms.identities import in_one_order
 from cleanroom.rooms.store import Room
 from cleanroom.rooms.terms import LEAST_VOLE_ROWS, Annex, Match, Output, Party, Protocol, ReleaseRules, Slots
 
@@ -33,6 +34,7 @@ def assemble(plan: Plan, owners: tuple[Card, Card], operator: Party | None,
              slots: Sequence[Slots]) -> tuple[Contract, tuple[Annex, ...]]:  # fmt: skip
     """The contract of two cards with an offer each, and its labels; starts now. Raises what a contract refuses."""
     datasets, labels = zip(*(cards.terms(each.offer or {}, each.party.name) for each in owners), strict=True)
+    datasets = (datasets[0], in_one_order(*datasets))  # the merchant's order
     if plan.protocol == "vole":
         datasets = tuple(
             replace(each, rows=max(each.rows, LEAST_VOLE_ROWS)) if each.owner == plan.receiver else each
@@ -54,7 +56,7 @@ def assemble(plan: Plan, owners: tuple[Card, Card], operator: Party | None,
         created=now.isoformat(),
         expires=(now + dt.timedelta(days=plan.days)).isoformat(),
         slots=tuple(slots),
-        notes=NOTES[plan.protocol],
+        notes=NOTES[plan.protocol] + (NOTES[WATERFALL] if left.also else ()),
     )  # fmt: skip
     return contract, (*labels[0], *labels[1])
 

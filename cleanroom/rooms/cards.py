@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 from cleanroom.errors import BadData, UsageError
 from cleanroom.keys import PublicKeys
 from cleanroom.rooms import draft, paillier_keys
-from cleanroom.rooms.terms import DEFAULT_KEY_BITS, Annex, Column, Dataset, Party, Slots
+from cleanroom.rooms.identities import held
+from cleanroom.rooms.terms import DEFAULT_KEY_BITS, Annex, Column, Dataset, Identity, Party, Slots
 
 if TYPE_CHECKING:
     from cleanroom.home import Home
@@ -37,6 +38,11 @@ class Card:
     def rows(self) -> int:
         """The bound on rows that it offers."""
         return int(self.offer["rows"]) if self.offer else 0
+
+    @property
+    def identities(self) -> int:
+        """How many kinds of identities its persons may have."""
+        return 1 + len(self.offer.get("also", ())) if self.offer else 0
 
 
 def make(home: "Home", role: str, dataset: str | None) -> dict[str, Any]:
@@ -100,7 +106,9 @@ def terms(offer: dict[str, Any], owner: str) -> tuple[Dataset, tuple[Annex, ...]
         term, annex = draft.column(offer["name"], entry["name"], entry["kind"], cells, members=members)
         columns.append(term)
         annexes.append(annex)
-    dataset = Dataset(offer["name"], owner, offer["identity"], offer["profile"], offer["rows"], tuple(columns))
+    also = tuple(Identity(**each) for each in offer.get("also", ()))
+    identity = {name: offer[name] for name in ("identity", "profile")}
+    dataset = Dataset(offer["name"], owner, **identity, rows=offer["rows"], columns=tuple(columns), also=also)
     return dataset, tuple(annexes)
 
 
@@ -111,15 +119,20 @@ def paillier(offer: dict[str, Any]) -> dict[str, Any]:
 
 def _offer(home: "Home", dataset: str) -> dict[str, Any]:
     manifest = home.vault.manifest(dataset)
-    meta: Any = manifest.meta
     return {
         "name": dataset,
-        "identity": meta["identity"],
-        "profile": meta["profile"],
+        **identities_of(manifest.meta),
         "rows": room_to_grow(manifest.rows),
         "columns": _columns(home, manifest),
         "paillier": {"bits": DEFAULT_KEY_BITS, "key": paillier_keys.own_fingerprint(home, DEFAULT_KEY_BITS)},
     }
+
+
+def identities_of(meta: Any) -> dict[str, Any]:
+    """The entries of an offer that name the identities; meta: a manifest's, or what an import told."""
+    first, *further = held(meta)
+    also = [{"kind": each.kind, "profile": each.profile} for each in further]
+    return {"identity": first.kind, "profile": first.profile, **({"also": also} if also else {})}
 
 
 def room_to_grow(rows: int) -> int:

@@ -10,17 +10,22 @@ from cleanroom import machine as machines
 from cleanroom.machine import Machine
 from cleanroom.rooms import costs
 from cleanroom.rooms.costs import SMALL_ROWS, Estimate, Link
-from cleanroom.rooms.disclosure import Sentence
-from cleanroom.rooms.terms import Protocol
+from cleanroom.rooms.disclosure import WATERFALL, Sentence
+from cleanroom.rooms.terms import LEAST_VOLE_ROWS, SEVERAL, Protocol
 
 UNBALANCED = 20
 """How many times more rows than the receiver the other side has before `oprf` is thought of."""
+AT_OPERATOR = "waterfall at an operator"
 LEARNS: dict[str, str] = {
     "keyed": "the operator: sizes, shared pseudonyms, counts of tokens; the receiver: which of its rows matched",
     "vole": "both: sizes; the receiver: which of its rows matched",
     "dh": "both: sizes; the receiver: which of its rows matched",
     "oprf": "the receiver: which of its rows matched; the other side: how many were asked",
     "join-sum": "both: sizes; the receiver: the exact size of the overlap, and no row",
+    WATERFALL: "both: sizes; the receiver: which of its rows matched, by which identities, and which are one person "
+    "to the other side",
+    AT_OPERATOR: "the operator: sizes, shared pseudonyms by each identity, counts of tokens; the receiver: which of "
+    "its rows matched",
 }
 """Beside the releases."""
 SIZE_ONLY = "both: sizes; the receiver: the exact size of the overlap, and no row"
@@ -29,7 +34,8 @@ SIZE_ONLY = "both: sizes; the receiver: the exact size of the overlap, and no ro
 @dataclass(frozen=True)
 class Wish:
     """What a room is for. operator: a neutral one runs the enclave; members: the receiver may learn which of its rows
-    matched; slots: the sender's columns travel as Paillier slots; repeated: there will be later runs."""
+    matched; slots: the sender's columns travel as Paillier slots; repeated: there will be later runs; identities: kinds
+    that a person may have, of which several take keyed, or vole or dh with members."""
 
     receiver_rows: int
     sender_rows: int
@@ -38,6 +44,7 @@ class Wish:
     slots: bool = False
     repeated: bool = True
     key_bits: int = 3072
+    identities: int = 1
 
 
 @dataclass(frozen=True)
@@ -108,12 +115,26 @@ def _options(wish: Wish, machine: Machine, link: Link) -> list[Option]:
     for name in names:
         learns = SIZE_ONLY if name == "dh" and not wish.members else LEARNS[name]
         cost = costs.estimate(name, wish.receiver_rows, wish.sender_rows, machine, link, slots, wish.key_bits)
+        if wish.identities > 1 and name in SEVERAL:
+            learns = LEARNS[AT_OPERATOR if name == "keyed" else WATERFALL]
+            match = costs.estimate(name, wish.receiver_rows, wish.sender_rows, machine, link)
+            cost = _several(cost, match, wish.identities - 1, once=name == "keyed")
         options.append(Option(name, _why_not(name, wish, machine), cost, learns))
     return options
 
 
+def _several(whole: Estimate, match: Estimate, more: int, *, once: bool) -> Estimate:
+    """A match by each identity in turn: `whole` once, then `more` times `match`. Slots are encrypted once, and sent
+    each time or `once`."""
+    wire = whole.wire + more * (match.wire if once else whole.wire)
+    return Estimate(whole.seconds + more * match.seconds, wire, whole.later + more * match.later)
+
+
 def _why_not(protocol: Protocol, wish: Wish, machine: Machine) -> Sentence | None:
-    """Numbered, the first that holds: who is there, what may be disclosed, what the sizes and the machine allow."""
+    """Numbered, the first that holds: what the protocol can do, who is there, what may be disclosed, what the sizes and
+    the machine allow."""
+    if wish.identities > 1 and protocol not in SEVERAL:  # 0. what it can do at all
+        return Sentence("it matches by one identity only")
     if wish.operator != (protocol == "keyed"):  # 1. who is there
         return (
             Sentence("no operator runs the enclave")
@@ -130,8 +151,8 @@ def _why_not(protocol: Protocol, wish: Wish, machine: Machine) -> Sentence | Non
         return Sentence("the receiver is not {times} times smaller", {"times": UNBALANCED})
     if protocol == "vole" and _small(wish):
         return Sentence("so few rows need no compiled kernels")
-    if protocol == "vole" and wish.receiver_rows < SMALL_ROWS:
-        return Sentence("it allows the receiver {least} rows at least", {"least": SMALL_ROWS})
+    if protocol == "vole" and wish.receiver_rows < LEAST_VOLE_ROWS:
+        return Sentence("it allows the receiver {least} rows at least", {"least": LEAST_VOLE_ROWS})
     if protocol == "vole" and not machine.kernels:  # 4. the machine
         return Sentence("compiled kernels cannot be kept on this machine")
     return None
@@ -142,6 +163,8 @@ def _reason(protocol: Protocol, wish: Wish, fitting: dict[Protocol, Estimate]) -
     seconds = {"seconds": _told(fitting[protocol].seconds)}
     if protocol == "keyed":
         return Sentence("An operator that owns no data runs the enclave, so symmetric cryptography is enough.")
+    if wish.identities > 1:
+        return _reason_of_several(protocol, seconds | {"kinds": wish.identities}, fitting)
     if protocol == "join-sum":
         return Sentence("Only sums are wanted, so nobody learns which rows matched: about {seconds} s.", seconds)
     if protocol == "oprf":
@@ -160,6 +183,17 @@ def _reason(protocol: Protocol, wish: Wish, fitting: dict[Protocol, Estimate]) -
         return Sentence("No third party runs the enclave, and only the size is wanted: about {seconds} s.", seconds)
     return Sentence(
         "No third party runs the enclave, so the two sides match by Diffie-Hellman: about {seconds} s.", seconds
+    )
+
+
+def _reason_of_several(protocol: Protocol, params: dict[str, Any], fitting: dict[Protocol, Estimate]) -> Sentence:
+    if protocol == "vole":
+        return Sentence(
+            "By {kinds} identities a person the two sides match alone; vole is the quicker: about {seconds} s, "
+            "dh {other} s.", params | {"other": _told(fitting["dh"].seconds)},
+        )  # fmt: skip
+    return Sentence(
+        "By {kinds} identities a person the two sides match alone, by Diffie-Hellman: about {seconds} s.", params
     )
 
 

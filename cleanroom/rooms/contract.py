@@ -16,9 +16,11 @@ from cleanroom.keys import PartyKeys, PublicKeys, verify
 from cleanroom.rooms.terms import (
     LEAST_VOLE_ROWS,
     MEMBERS_ONLY,
+    SEVERAL,
     Annex,
     Column,
     Dataset,
+    Identity,
     Match,
     Party,
     ReleaseRules,
@@ -70,8 +72,8 @@ class Contract:
 
     def _is_later(self) -> bool:
         """Whether the terms need what the first format could not say."""
-        later = self.match.quota or self.match.protocol in MEMBERS_ONLY
-        return bool(later or any(slots.key for slots in self.slots))
+        later = self.match.quota or self.match.updates or self.match.protocol in MEMBERS_ONLY
+        return bool(later or any(slots.key for slots in self.slots) or any(dataset.also for dataset in self.datasets))
 
     def _check_match(self) -> None:
         match, owners = self.match, self.owners
@@ -97,9 +99,31 @@ class Contract:
                 rows=self.dataset_of(match.receiver).rows,
                 least=LEAST_VOLE_ROWS,
             )
-        left, right = self.dataset(match.left), self.dataset(match.right)
-        if (left.identity, left.profile) != (right.identity, right.profile):
+        self._check_identities()
+
+    def _check_identities(self) -> None:
+        match, left, right = self.match, self.dataset(self.match.left), self.dataset(self.match.right)
+        if left.identities != right.identities:
+            if left.also or right.also:
+                raise Refused("Both datasets must be matched by the same identities and profiles, in the same order.")
             raise Refused("Both datasets must be matched by the same identity and profile.")
+        if not left.also:
+            return
+        if match.protocol not in SEVERAL:
+            raise Refused(
+                "{protocol} matches by one identity only.",
+                "Use keyed, vole or dh, or import both datasets by one identity.",
+                protocol=match.protocol,
+            )
+        if match.output != "members" and match.protocol != "keyed":
+            raise Refused(
+                "With several identities the receiver learns which of its rows matched, never the size alone.",
+                'Set output = "members", use keyed, or import both datasets by one identity.',
+            )
+        if match.updates:
+            raise Refused(
+                "With several identities no run goes on from an earlier one.", "Leave updates out of the contract."
+            )
 
     def _check_slots(self) -> None:
         _distinct("slot layout", (slots.dataset for slots in self.slots))
@@ -184,6 +208,11 @@ class Contract:
     def canonical(self) -> dict[str, Any]:
         """The terms as canonical JSON (strings, integers, booleans, lists)."""
         plain: dict[str, Any] = _plain(dataclasses.asdict(self))
+        if not self.match.updates:  # it came later: what was signed without it stays what it was
+            del plain["match"]["updates"]
+        for dataset in plain["datasets"]:
+            if not dataset["also"]:  # likewise
+                del dataset["also"]
         if self.format == FIRST_FORMAT:
             for term in (plain["match"], *plain["slots"]):
                 for name in _LATER:
@@ -291,10 +320,7 @@ def from_canonical(value: Any) -> Contract:
     try:
         terms = dict(value)
         terms["parties"] = tuple(Party(**party) for party in terms["parties"])
-        terms["datasets"] = tuple(
-            Dataset(**{**dataset, "columns": tuple(Column(**column) for column in dataset["columns"])})
-            for dataset in terms["datasets"]
-        )
+        terms["datasets"] = tuple(map(_dataset, terms["datasets"]))
         terms["match"] = Match(**terms["match"])
         terms["release"] = ReleaseRules(**{**terms["release"], "recipients": tuple(terms["release"]["recipients"])})
         terms["slots"] = tuple(
@@ -306,6 +332,12 @@ def from_canonical(value: Any) -> Contract:
         return contract
     except (TypeError, KeyError, ValueError, AttributeError) as error:
         raise BadData("The contract is not in the form that this version knows.") from error
+
+
+def _dataset(value: Mapping[str, Any]) -> Dataset:
+    columns = tuple(Column(**column) for column in value["columns"])
+    also = tuple(Identity(**identity) for identity in value.get("also", ()))
+    return Dataset(**{**value, "columns": columns, "also": also})
 
 
 def signed_from_canonical(value: Any) -> SignedContract:

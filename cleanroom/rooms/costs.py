@@ -17,11 +17,9 @@ from pathlib import Path
 from cleanroom.errors import UsageError
 from cleanroom.files import write_bytes
 from cleanroom.machine import Kind, Machine
+from protocols.kernels import SMALL_ROWS as SMALL_ROWS
 
 FORMAT = "cleanroom-figures/1"
-SMALL_ROWS = 2_000
-"""Rows of the larger side up to which no kernel is loaded: libsodium and the standard library do it at once. And the
-fewest that `vole` lets a receiver declare (`protocols.psi.vole.LEAST_ROWS`)."""
 REFERENCE_CORES = 2
 MOST_CORES = 16
 """More than this many cores are not counted: memory is the limit by then."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from cleanroom.rooms.contract import Contract
+from cleanroom.rooms.identities import named
 from cleanroom.rooms.terms import EPOCH_DAYS
 
 
@@ -17,6 +18,10 @@ class Sentence:
 
     template: str
     params: dict[str, Any] = field(default_factory=dict)
+
+
+SHARED = "by each of {identities}, how many pseudonyms both sides share, and which of these stand in one row"
+"""What an operator learns by a match of several identities."""
 
 
 def learns(contract: Contract) -> dict[str, list[Sentence]]:
@@ -37,15 +42,26 @@ def learns(contract: Contract) -> dict[str, list[Sentence]]:
             Sentence("what changed between versions of a dataset"),
             Sentence("no identity, label or amount"),
         ]
+        identities = contract.dataset(contract.match.left).identities
+        if len(identities) > 1:
+            found[contract.match.host].insert(1, Sentence(SHARED, {"identities": named(identities)}))
     return found
 
 
 def _by_match(contract: Contract, owner: str) -> list[Sentence]:
     match = contract.match
     found = []
+    identities = contract.dataset_of(owner).identities
     if owner == match.receiver:
         size = Sentence("the exact size of the overlap")
         found.append(Sentence("which of its own rows matched") if match.output == "members" else size)
+        if len(identities) > 1 and match.protocol != "keyed":
+            other = next(name for name in contract.owners if name != owner)
+            found.append(Sentence("by which identities each of its rows matched, tried in the order {identities}",
+                                  {"identities": named(identities)}))  # fmt: skip
+            found.append(Sentence("which of its own rows are one person to {party}", {"party": other}))
+        if match.updates and match.protocol == "dh":
+            found.append(Sentence("of each row in which run it began or ceased to match, and of removed rows too"))
         if match.protocol == "oprf":
             other = next(name for name in contract.owners if name != owner)
             quota = {"quota": match.quota, "days": EPOCH_DAYS}
@@ -53,12 +69,16 @@ def _by_match(contract: Contract, owner: str) -> list[Sentence]:
             found.append(Sentence("how many rows of {party} come and go within a key epoch", {"party": other}))
     elif match.protocol == "oprf":
         found.append(Sentence("how many identities {party} asks about", {"party": match.receiver}))
+    if match.updates and match.protocol == "dh":
+        other = next(name for name in contract.owners if name != owner)
+        found.append(Sentence("how many rows of {party} come and go within a key epoch", {"party": other}))
     slots = contract.slots_of(contract.dataset_of(owner).name)
     if slots is not None and match.protocol != "keyed":
         found.append(Sentence("exact counts of unlabelled groups, and so the size of the overlap (noise is off)"))
     return found
 
 
+WATERFALL = "waterfall"
 _NOISE_OFF = "Noise is off: numbers are exact, groups below k are withheld."
 NOTES: dict[str, tuple[str, ...]] = {
     "keyed": ("Any owner together with the operator could open all tokens.", _NOISE_OFF),
@@ -66,5 +86,7 @@ NOTES: dict[str, tuple[str, ...]] = {
     "vole": (_NOISE_OFF,),
     "oprf": ("One key answers for the whole key epoch; who asks is bound by the quota alone.", _NOISE_OFF),
     "join-sum": ("The receiver learns the exact size of the overlap.", _NOISE_OFF),
-}
-"""What a contract says beside its terms, by protocol."""
+    WATERFALL: ("Several identities a person: whoever matches counts once, by the first that hits; sizes by identity "
+              "are never released.",),
+}  # fmt: skip
+"""What a contract says beside its terms, by protocol; and where it matches by several identities."""

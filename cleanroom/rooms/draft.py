@@ -11,7 +11,7 @@ from typing import Any
 from cleanroom.errors import BadData, UsageError
 from cleanroom.files import write_bytes
 from cleanroom.rooms.contract import Contract, annex_digest
-from cleanroom.rooms.terms import Annex, Column, Dataset, Match, Party, ReleaseRules, Slots
+from cleanroom.rooms.terms import Annex, Column, Dataset, Identity, Match, Party, ReleaseRules, Slots
 
 VERSION = 1
 OTHER, UNKNOWN = "other", "unknown"
@@ -92,7 +92,8 @@ def _dataset(name: str, entry: dict[str, Any], annexes: list[Annex]) -> Dataset:
         term, annex = column(name, title, terms["kind"], cells, members=terms.get("members", False))
         columns.append(term)
         annexes.append(annex)
-    return Dataset(name, columns=tuple(columns), **entry)
+    also = tuple(Identity(**each) for each in entry.pop("also", ()))
+    return Dataset(name, columns=tuple(columns), also=also, **entry)
 
 
 def write(path: Path, contract: Contract, annexes: tuple[Annex, ...]) -> None:
@@ -110,6 +111,8 @@ def write(path: Path, contract: Contract, annexes: tuple[Annex, ...]) -> None:
         lines += ["", f"[datasets.{_key(dataset.name)}]"]
         lines += _entries(owner=dataset.owner, identity=dataset.identity, profile=dataset.profile, rows=dataset.rows,
                           consent=dataset.consent)  # fmt: skip
+        if dataset.also:
+            lines += _entries(also=[vars(each) for each in dataset.also])
         for term in dataset.columns:
             lines += [
                 "",
@@ -132,11 +135,11 @@ def _column(term: Column, held: dict[tuple[str, str], Annex], dataset: str) -> l
 
 def _said(term: Match | Slots) -> dict[str, Any]:
     """The entries of a term without those that are of no matter to it."""
-    return {name: value for name, value in vars(term).items() if value or name not in ("quota", "key")}
+    return {name: value for name, value in vars(term).items() if value or name not in ("quota", "key", "updates")}
 
 
 def _entries(**values: Any) -> list[str]:
-    """TOML lines; a JSON text of strings, integers, booleans and lists is a TOML value."""
+    """TOML lines; a JSON text of strings, integers and booleans is a TOML value."""
     return [f"{name} = {_value(value)}" for name, value in values.items()]
 
 
@@ -145,4 +148,8 @@ def _key(name: str) -> str:
 
 
 def _value(value: Any) -> str:
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(_value, value))}]"
+    if isinstance(value, dict):
+        return f"{{ {', '.join(_entries(**value))} }}"
     return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")  # the one sign JSON takes and TOML does not

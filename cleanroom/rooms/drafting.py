@@ -26,7 +26,8 @@ def new(path: Path, name: str, role: str, dataset: str, partners: Sequence[Path]
     rows = {each.party.name: each.rows for each in owners}
     sending = next(each for each in owners if each.party.name != receiving)
     slots = bool((sending.offer or {}).get("columns"))
-    wish = Wish(rows[receiving], rows[sending.party.name], operator is not None, slots=slots)
+    several = max(each.identities for each in owners)
+    wish = Wish(rows[receiving], rows[sending.party.name], operator is not None, slots=slots, identities=several)
     choice = choose(wish, link=costs.link(link))
     chosen: Any = choice.protocol if protocol == "auto" else protocol
     contract, annexes = _drafted(Plan(name, chosen, receiving, k, purpose), owners, operator)

@@ -36,8 +36,8 @@ def sign(path: Path, file: Path, out: Path | None) -> dict[str, Any]:
     check_own(home, room)  # 4
     room = with_signature(home, room)  # 5
     shared = out or Path(f"{room.contract.room}.room.json")
+    keep(home, room)  # before anybody gets the signature: what cannot be kept is not signed
     for_operator = _share(room, shared)
-    keep(home, room)
     missing = [party.name for party in room.contract.parties if party.name not in room.signed.signatures]
     return {**line(room), "party": home.party, "path": str(shared), "for_operator": for_operator, "missing": missing}
 

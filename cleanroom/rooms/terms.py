@@ -21,6 +21,10 @@ ROLES = ("merchant", "platform", "provider", "auditor", "operator")
 PROTOCOLS = ("keyed", "dh", "vole", "oprf", "join-sum")
 MEMBERS_ONLY = ("vole", "oprf")
 """Protocols that cannot keep the matched rows from their receiver."""
+SEVERAL = ("keyed", "vole", "dh")
+"""Protocols that can match by several identities a person: at the operator, or run by run (protocols.psi.waterfall)."""
+MOST_IDENTITIES = 16
+MOST_KIND_BYTES = 32
 KINDS = ("category", "bucket", "amount")
 MOST_CELLS = 256
 LEAST_K = 50
@@ -83,8 +87,25 @@ class Column:
 
 
 @dataclass(frozen=True)
+class Identity:
+    """A kind of identity, and the profile by which it is normalised."""
+
+    kind: str
+    profile: str
+
+    def __post_init__(self) -> None:
+        _typed(self)
+        if not 1 <= len(self.kind.encode()) <= MOST_KIND_BYTES or not self.profile:
+            raise BadData("An identity has a kind, of at most {most} bytes, and a profile.", most=MOST_KIND_BYTES)
+
+
+@dataclass(frozen=True)
 class Dataset:
-    """What an owner brings: the identity that is matched, the most rows it may have, its columns, its legal ground."""
+    """What an owner brings: the identity that is matched, the most rows it may have, its columns, its legal ground.
+
+    also: further identities, tried in this order where those before did not match; left out of what is signed where
+    there are none.
+    """
 
     name: str
     owner: str
@@ -93,6 +114,7 @@ class Dataset:
     rows: int
     columns: tuple[Column, ...] = ()
     consent: str = ""
+    also: tuple[Identity, ...] = ()
 
     def __post_init__(self) -> None:
         _typed(self)
@@ -100,6 +122,15 @@ class Dataset:
         if not 0 < self.rows <= 2**40:
             raise BadData("The row bound of the dataset {name} must be positive.", name=self.name)
         _distinct("column", (column.name for column in self.columns))
+        if len({self.identity, *(each.kind for each in self.also)}) != 1 + len(self.also):
+            raise BadData("The dataset {name} names an identity twice.", name=self.name)
+        if len(self.also) >= MOST_IDENTITIES:
+            raise BadData("The dataset {name} has more than {most} identities.", name=self.name, most=MOST_IDENTITIES)
+
+    @property
+    def identities(self) -> tuple[Identity, ...]:
+        """All that are tried, in order."""
+        return (Identity(self.identity, self.profile), *self.also)
 
     def column(self, name: str) -> Column:
         """The column's term. Raises Refused where the contract has none."""
@@ -141,6 +172,8 @@ class Match:
     """How two datasets are lined up: by which protocol, where, and what the receiver gets of it.
 
     quota: in `oprf` alone, how many identities the receiver may ask about within one key epoch.
+    updates: in `keyed`, and where `dh` gives members, a run goes on from the last one of its epoch; left out of what is
+    signed where false.
     """
 
     protocol: Protocol
@@ -150,6 +183,7 @@ class Match:
     receiver: str
     output: Output = "members"
     quota: int = 0
+    updates: bool = False
 
     def __post_init__(self) -> None:
         _typed(self)
@@ -165,6 +199,11 @@ class Match:
             )
         if (self.quota > 0) != (self.protocol == "oprf") or self.quota < 0:
             raise BadData("A contract names a quota of identities where the protocol is oprf, and nowhere else.")
+        if self.updates and not (self.protocol == "keyed" or (self.protocol == "dh" and self.output == "members")):
+            raise Refused(
+                "Only keyed, and dh where the receiver has members, can go on from an earlier run.",
+                "Leave updates out of the contract.",
+            )
 
 
 @dataclass(frozen=True)

@@ -35,7 +35,13 @@ class Receiver(StrEnum):
 Json = Annotated[bool, typer.Option("--json", help="One JSON object on stdout, nothing else there.")]
 HomeOption = Annotated[Path, typer.Option("--home", help="The node's home folder.", envvar="CLEANROOM_HOME")]
 DEFAULT_HOME = Path("~/.cleanroom")
-On = Annotated[str, typer.Option(help="The identity: phone, email, openid, device, or the header of its column.")]
+SeveralOn = Annotated[
+    str,
+    typer.Option(
+        "--on",
+        help="The identity: phone, email, openid, device, or its column's header; or several in order, as phone,email.",
+    ),
+]
 Profile = Annotated[str | None, typer.Option(help="How identities are normalised, e.g. cn-mobile/1.")]
 MappingFile = Annotated[str | None, typer.Option("--mapping", help="TOML that says what the columns are.")]
 LinkOption = Annotated[

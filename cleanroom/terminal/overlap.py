@@ -18,6 +18,7 @@ _SIDES = ("left", "right")
 def shown(console: Console, result: dict[str, Any]) -> None:
     """The whole account of one overlap."""
     _rows(console, result)
+    _identities(console, result["on"])
     _protocol(console, result)
     _size(console, result)
     _segments(console, result)
@@ -88,6 +89,13 @@ def _rows(console: Console, result: dict[str, Any]) -> None:
         if any(counts):
             rows.append((t("unreadable values of {column}", column=name), *counts))
     show.table(console, t("Rows"), ("", t("merchant"), t("platform")), rows)
+
+
+def _identities(console: Console, kinds: list[str]) -> None:
+    """Where there are several: a person counts once, by the first that hits."""
+    if len(kinds) > 1:
+        show.fact(console, t("Matched by"), t("{kinds}, a person once, by the first that hits",
+                                              kinds=", ".join(map(t, kinds))))  # fmt: skip
 
 
 def _protocol(console: Console, result: dict[str, Any]) -> None:

@@ -108,6 +108,9 @@ def _dataset(console: Console, dataset: dict[str, Any]) -> None:
     about = {"name": dataset["name"], "owner": t(dataset["owner"]), "rows": f"{dataset['rows']:,}"}
     matched = {"identity": t(dataset["identity"]), "profile": dataset["profile"]}
     text = t("Dataset {name} of {owner}: at most {rows} persons, matched by {identity} ({profile})", **about, **matched)
+    for each in dataset["also"]:
+        further = {"identity": t(each["kind"]), "profile": each["profile"]}
+        text += t("; where that does not hit, by {identity} ({profile})", **further)
     if rows:
         show.table(console, text, (t("column"), t("kind"), t("values")), rows)
     else:

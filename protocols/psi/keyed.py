@@ -9,10 +9,14 @@ says so. What each message reveals to the operator:
     keyed.lined-up   → owner   (to the owner) that matching is done
     keyed.canaries   owner →   which tokens were dummies
     keyed.matched    → owner   (to the receiver alone) which of its rows matched
+
+Where a person may have several identities, a row has a token for each, under a key for each; where it lacks one, a
+token that nobody else has, the same in every run of a room. So the operator learns, beside the above, how many tokens
+both sides share by each of them, and which of these stand in one row; not which rows lack what.
 """
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,13 +33,16 @@ from protocols.channel import FRAME_BYTES, Channel
 from protocols.errors import BadMessage
 from protocols.psi import tokens as bulk
 from protocols.psi.tokens import Pair
-from protocols.rows import Bytes, Indices, schema, to_batch, to_rows
+from protocols.psi.waterfall import Identities
+from protocols.psi.waterfall import _filled as _without_gaps
+from protocols.rows import Bytes, Indices, check_count, schema, to_batch, to_rows
 
 TOKEN_BYTES = bulk.BYTES
 VALUE_BYTES = 8
 MOST_ROWS = 1 << 32
 _ROOM_LABEL = b"cleanroom/keyed-room/1"
 _IDENTITY_LABEL = "cleanroom/keyed-identity/1"
+_LACKING_LABEL = "cleanroom/keyed-lacking/1"
 _VALUE_LABEL = "cleanroom/keyed-value/1/"
 _CANARY_LABEL = "cleanroom/keyed-canary/1"
 _SEAL_VERSION = b"\1"
@@ -88,6 +95,14 @@ def identity_tokens(key: bytes, items: Bytes) -> Bytes:
 def identities(key: bytes, tokens: Bytes) -> Bytes:
     """The reverse of `identity_tokens`: the digests' first 16 bytes."""
     return bulk.decrypted(subkey(key, _IDENTITY_LABEL), tokens)
+
+
+def further_tokens(identities: int) -> dict[str, int]:
+    """The columns, with their widths, of tokens by the identities after the first of so many: `token#1`, and so on.
+
+    No column of a dataset has such a name, since none is without a dot.
+    """
+    return {f"token#{place}": TOKEN_BYTES for place in range(1, identities)}
 
 
 def value_tokens(key: bytes, column: str, codes: Indices) -> Bytes:
@@ -145,11 +160,53 @@ def owner(
     Returns once the operator has lined up the datasets and the canaries are named. Raises ProtocolError for repeated
     items, PeerAborted.
     """
-    n = len(items)
     tokens = bulk.encrypted(subkey(key, _IDENTITY_LABEL), items, canaries.rows)
+    return _send(channel, tokens, columns, _filled(values, len(items), columns, fill or {}))
+
+
+def owner_of_several(channel: Channel, key: bytes, side: str, persons: Bytes, identities: Sequence[Identities],
+                     columns: Mapping[str, int], values: Columns, *, canaries: Canaries,
+                     fill: Mapping[str, bytes] | None = None) -> Sent:  # fmt: skip
+    """As `owner`, for rows that may have any of several identities, in the order in which they are to be tried.
+
+    side: the owner's name, which the other has not; persons: distinct digests uint8[n, 16 or 32], one for each row,
+    whatever it lacks; canaries: of the first identity; columns, values: without the tokens of the others.
+    """
+    dummies = np.frombuffer(os.urandom(TOKEN_BYTES * canary.COUNT), np.uint8).reshape(canary.COUNT, TOKEN_BYTES)
+    widths = further_tokens(len(identities))
+    first, *further = (
+        _tokens_by(key, side, persons, each, dummies if place else canaries.rows)
+        for place, each in enumerate(identities)
+    )
+    filled = _filled(values, len(persons), columns, fill or {})
+
+    def with_tokens(rows: Indices) -> Mapping[str, Bytes]:
+        tokens = {name: bulk.take(column, rows) for name, column in zip(widths, further, strict=True)}
+        return tokens | dict(filled(rows))
+
+    return _send(channel, first, widths | dict(columns), with_tokens)
+
+
+def _tokens_by(key: bytes, side: str, persons: Bytes, identities: Identities, dummies: Bytes) -> Bytes:
+    """Tokens under a key for this kind of identity, then those of `dummies`.
+
+    A row without one, or with that of an earlier row, has its person's under a key of this side alone. A random one
+    would do for a single run; in the room's next it would be another, and say who lacks that identity.
+    """
+    items = _without_gaps(identities, bytes)  # zeros, which no digest is
+    tokens = bulk.encrypted(subkey(key, f"{_IDENTITY_LABEL}/{identities.kind}"), items, dummies)
+    lacking = np.flatnonzero(~items.any(axis=1))
+    own = subkey(key, f"{_LACKING_LABEL}/{identities.kind}", side.encode())
+    tokens[lacking] = bulk.encrypted(own, persons[lacking])
+    return tokens
+
+
+def _send(channel: Channel, tokens: Bytes, columns: Mapping[str, int], values: Columns) -> Sent:
+    """The tokens, canaries last, with the `values` of all."""
+    n = len(tokens) - canary.COUNT
     order = bulk.ascending(tokens)
     channel.send_batch("keyed.size", _numbers(_SIZE, np.array([len(tokens)], np.int64)))
-    send_rows(channel, "keyed.rows", tokens, order, columns, _filled(values, n, columns, fill or {}))
+    send_rows(channel, "keyed.rows", tokens, order, columns, values)
     name_canaries(channel, tokens[n:])
     return Sent(order, n)
 
@@ -239,8 +296,7 @@ def operator(channel: Channel, columns: Mapping[str, int], *, most: int = MOST_R
 
     Raises BadMessage (also while the batches are read) for another number or order of rows than declared.
     """
-    size = channel.receive_batch("keyed.size", _SIZE, rows=1)
-    rows = -1 if size is None else int(_values(size)[0])
+    rows = int(_values(channel.receive_row("keyed.size", _SIZE))[0])
     if not canary.COUNT <= rows <= most + canary.COUNT:
         raise BadMessage("The peer's declared number of rows is not allowed.")
     return counted(channel, "keyed.rows", columns, rows)
@@ -250,12 +306,11 @@ def counted(channel: Channel, name: str, columns: Mapping[str, int], rows: int) 
     """The rows of a message, which must be as many as declared."""
 
     def parts() -> Iterator[tuple[pa.RecordBatch, Pair]]:
-        rest = rows
+        received = 0
         for batch, tokens in rows_of(channel, name, columns, rows):
-            rest -= batch.num_rows
+            received += batch.num_rows
             yield batch, tokens
-        if rest:
-            raise BadMessage("A message has fewer rows than were declared.")
+        check_count(received, rows)
 
     return Received(rows, parts())
 
@@ -279,11 +334,9 @@ def rows_of(
 def named_canaries(channel: Channel) -> Bytes:
     """Tell an owner that matching is done, and learn which of its tokens were dummies: uint8[6, 16], common first."""
     channel.end("keyed.lined-up")
-    batch = channel.receive_batch("keyed.canaries", _TOKENS, rows=canary.COUNT)
-    if batch is None or batch.num_rows != canary.COUNT:
-        raise BadMessage("A message has fewer rows than were declared.")
+    (named,) = channel.receive_rows("keyed.canaries", _TOKENS, rows=canary.COUNT)
     channel.confirm()
-    return to_rows(batch.column(0))
+    return named
 
 
 def check_canaries(left: Bytes, right: Bytes, left_tokens: Bytes, right_tokens: Bytes) -> Bytes:

@@ -11,7 +11,7 @@ came, went or changed between two versions, and when. What each message reveals 
     keyed.lost       → owner   (to the receiver alone) tokens that matched and do not now
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -30,6 +30,7 @@ from protocols.psi.tokens import Pair
 from protocols.rows import Bytes, Indices, index_in, schema, to_batch, to_column, to_rows
 
 VERSION = b"cleanroom/keyed-state/1"
+_SIEVE_BITS = 20
 _UPDATE = schema({"session": 32, "counts": 16})
 _TOKENS = schema({"token": keyed.TOKEN_BYTES})
 
@@ -50,6 +51,14 @@ class State:
 
     def __len__(self) -> int:
         return len(self.tokens[0])
+
+    def batches(self, rows: int = 65_536) -> Iterator[pa.RecordBatch]:
+        """Its rows as they would have come: token, then the columns."""
+        of = keyed.layout({name: column.shape[1] for name, column in self.columns.items()})
+        for start in range(0, len(self), rows):
+            part = slice(start, start + rows)
+            token = bulk.to_bytes(self.tokens[0][part], self.tokens[1][part])
+            yield to_batch(of, token, *(column[part] for column in self.columns.values()))
 
     def to_table(self) -> pa.Table:
         """To be stored where nobody but the operator reads. It names its version and the session."""
@@ -144,10 +153,23 @@ def receive_changes(channel: Channel, key: bytes, items: Bytes, had: int) -> tup
     """The receiver's rows that match now and did not, and those that do no more: rows of its digests `items` as they
     are now, ascending. had: how many rows it had before. Raises BadMessage for gains that are not of its rows."""
     gained, lost = _told(channel, key, "keyed.gained", len(items)), _told(channel, key, "keyed.lost", had)
-    rows = np.flatnonzero(index_in(items[:, : keyed.TOKEN_BYTES], gained) >= 0)
+    rows = _rows_of(items, gained)
     if len(rows) != len(gained):
         raise BadMessage("The operator named rows that were not sent.")
-    return rows, np.flatnonzero(index_in(items[:, : keyed.TOKEN_BYTES], lost) >= 0)
+    return rows, _rows_of(items, lost)
+
+
+def _rows_of(items: Bytes, wanted: Bytes) -> Indices:
+    """The rows, ascending, whose digests begin with one of the few uint8[k, 16]. Most rows are sieved out first."""
+    sieve = np.zeros(1 << _SIEVE_BITS, np.bool_)
+    sieve[_prefix(wanted)] = True
+    likely = np.flatnonzero(sieve[_prefix(items)])
+    return likely[index_in(items[likely, : keyed.TOKEN_BYTES], wanted) >= 0]
+
+
+def _prefix(items: Bytes) -> npt.NDArray[np.uint32]:
+    begins: npt.NDArray[np.uint32] = np.ascontiguousarray(items[:, :4]).view("<u4")[:, 0]
+    return begins >> np.uint32(32 - _SIEVE_BITS)
 
 
 def _told(channel: Channel, key: bytes, name: str, most: int) -> Bytes:
@@ -164,9 +186,7 @@ def operator(channel: Channel, state: State, *, most: int = keyed.MOST_ROWS) -> 
 
     Raises ProtocolError where the owner means another state, BadMessage for an update that does not fit it.
     """
-    batch = channel.receive_batch("keyed.update", _UPDATE, rows=1)
-    if batch is None:
-        raise BadMessage("A message has fewer rows than were declared.")
+    batch = channel.receive_row("keyed.update", _UPDATE)
     if to_rows(batch.column(0)).tobytes() != state.session:
         raise ProtocolError("The operator holds another state than the one updated.", "Send all rows again.")
     removed, added = to_rows(batch.column(1)).view("<i8")[0].tolist()

@@ -10,6 +10,10 @@ where neither its row nor the sender's was matched before. What it reveals, besi
                                    one person
                       sender →     nothing more: it never learns a hit
 
+The runs follow each other in one session. That binds their order into its transcript, and nothing repeats between them:
+whatever secret makes an output or a key (the exponents of `dh`, Delta and the seeds of `vole`) is drawn anew in each.
+Give every kind canaries of its own, so that runs cannot be exchanged unseen.
+
 Only one size is meant to be released: sizes by kind tell all intersections of the kinds. A sender may give one row two
 references, or two rows one, and so count a person twice or not at all: it could as well have changed its rows.
 """
@@ -25,16 +29,16 @@ import pyarrow as pa
 from protocols.channel import Channel
 from protocols.errors import BadMessage, ProtocolError
 from protocols.psi.results import ReceiverResult, SenderResult
-from protocols.rows import Bytes, Draw, Indices, index_in
+from protocols.rows import Bytes, Draw, Indices, index_in, to_batch
 
 REFERENCE_BYTES = 16
 _MOST_KINDS = 16
 _KINDS = pa.schema([pa.field("kind", pa.binary(32), nullable=False)])
 
-MatchSender = Callable[[Channel, Bytes, Bytes], SenderResult]
-"""A match's sender: (channel, items uint8[n, w], labels uint8[n, v])."""
-MatchReceiver = Callable[[Channel, Bytes, int], ReceiverResult]
-"""A match's receiver, which learns its rows: (channel, items uint8[n, w], the labels' width)."""
+MatchSender = Callable[[Channel, str, Bytes, Bytes], SenderResult]
+"""A match's sender: (channel, kind, items uint8[n, w], labels uint8[n, v])."""
+MatchReceiver = Callable[[Channel, str, Bytes, int], ReceiverResult]
+"""A match's receiver, which learns its rows: (channel, kind, items uint8[n, w], the labels' width)."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +76,7 @@ def _sender(channel: Channel, identities: Sequence[Identities], own: Bytes | Non
     n = len(identities[0].items)
     references = np.frombuffer(draw(REFERENCE_BYTES * n), np.uint8).reshape(n, REFERENCE_BYTES)
     labels = references if own is None else np.hstack([references, own])
-    rows = {match(channel, _filled(each, draw), labels).peer_rows for each in identities}
+    rows = {match(channel, each.kind, _filled(each, draw), labels).peer_rows for each in identities}
     if len(rows) > 1:
         raise BadMessage("The peer's rows are not as many by one identity as by another.")
     return SenderResult(rows.pop())
@@ -91,7 +95,8 @@ def receiver(
 def _receiver(channel: Channel, identities: Sequence[Identities], label_width: int, match: MatchReceiver,
               draw: Draw) -> WaterfallResult:  # fmt: skip
     _agree(channel, identities)
-    found = [match(channel, _filled(each, draw), REFERENCE_BYTES + label_width) for each in identities]
+    width = REFERENCE_BYTES + label_width
+    found = [match(channel, each.kind, _filled(each, draw), width) for each in identities]
     if len({one.peer_rows for one in found}) > 1:
         raise BadMessage("The peer's rows are not as many by one identity as by another.")
     return _once(found, len(identities[0].items))
@@ -138,7 +143,7 @@ def _agree(channel: Channel, identities: Sequence[Identities]) -> None:
     if len({len(part) for each in identities for part in (each.items, each.present)}) > 1:
         raise ValueError("every kind has an item and a mark for every row")
     padded = [kind.ljust(32, b"\0") for kind in kinds]
-    channel.send_batch("waterfall.kinds", pa.record_batch([pa.array(padded, pa.binary(32))], schema=_KINDS))
+    channel.send_batch("waterfall.kinds", to_batch(_KINDS, np.frombuffer(b"".join(padded), np.uint8).reshape(-1, 32)))
     theirs = channel.receive_batch("waterfall.kinds", _KINDS, rows=_MOST_KINDS)
     if theirs is None or theirs.column(0).to_pylist() != padded:
         raise ProtocolError(

@@ -143,6 +143,35 @@ def test_datasets_are_added_listed_and_forgotten(run: Run, files: Path, tmp_path
     assert phone(100) not in gone.out + listed.out
 
 
+@pytest.mark.parametrize(("language", "said"), [
+    ("en", ("Rows by email alone", "email: 50 persons have one that more than 20 persons share", "(meta/1)",
+            "1 other identities in their rows were left alone")),
+    ("zh", ("仅按邮箱统计的行", "邮箱：50 人的该标识由超过 20 人共用", "(meta/1)", "另有 1 个标识未作处理")),
+])  # fmt: skip
+def test_several_identities_are_told_by_kind_and_a_placeholder_forgets_nobody(
+    run: Run, tmp_path: Path, language: str, said: tuple[str, ...]
+) -> None:
+    rows = "".join(f"{phone(n)},none@none.com\n" for n in range(50))
+    (tmp_path / "crm.csv").write_text(f"phone,email\n{rows}138****1234,one@shop.cn\n")
+    (tmp_path / "people.csv").write_text(f"phone\n{phone(7)}\n")
+    home, lang = ("--home", tmp_path / "home"), ("--lang", language)
+    doctor = run("data", "doctor", "crm.csv", "--on", "phone,email", *lang).out
+    added = run("data", "add", "crm.csv", "--name", "crm", "--on", "phone,email", *home, *lang).out
+    listed = run("data", "list", *home, *lang).out
+    gone = run("data", "forget", "people.csv", *home, *lang).out
+    alone, shared, matched, left = said
+    assert (alone in doctor, alone in added, shared in flat(doctor), matched in listed) == (True,) * 4
+    assert left in flat(gone)
+    (left_over,) = run("data", "list", *home, "--json").json["datasets"]
+    assert left_over["rows"] == 50  # of 51
+    assert "none@none" not in doctor + added + listed + gone
+
+
+def flat(shown: str) -> str:
+    """Without the breaks of lines."""
+    return " ".join(shown.split())
+
+
 def test_a_home_is_found_by_environment(run: Run, tmp_path: Path) -> None:
     home = tmp_path / "here"
     assert run("room", "card", "--role", "operator", "--home", home).json["party"] == "operator"

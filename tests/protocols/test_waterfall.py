@@ -36,10 +36,10 @@ def numbered(count: int) -> np.ndarray:
 
 
 def run(theirs: list[Person], mine: list[Person], *, match=DH, label: bool = True, kinds=(KINDS, KINDS)) -> Outcome:
-    def sent(channel, items, labels):
+    def sent(channel, kind, items, labels):
         return match["sender"](channel, items, labels, canaries=canaries("sender"))
 
-    def received(channel, items, width):
+    def received(channel, kind, items, width):
         return match["receiver"](channel, items, label_width=width, canaries=canaries("receiver"))
 
     own, width = (numbered(len(theirs)), 4) if label else (None, 0)

@@ -81,7 +81,7 @@ class Told:
     def __init__(self, content: bytes) -> None:
         self._content = content
 
-    def receive_batch(self, name: str, schema: pa.Schema, **_: Any) -> pa.RecordBatch:
+    def receive_row(self, name: str, schema: pa.Schema, **_: Any) -> pa.RecordBatch:
         return pa.record_batch([pa.array([self._content], pa.binary())], schema=schema)
 
 

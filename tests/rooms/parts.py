@@ -11,7 +11,7 @@ from cleanroom.home import Home
 from cleanroom.importing import Wish, import_source
 from cleanroom.rooms import draft
 from cleanroom.rooms.contract import Contract
-from cleanroom.rooms.terms import Annex, Column, Dataset, Match, Party, ReleaseRules, Slots
+from cleanroom.rooms.terms import SEVERAL, Annex, Column, Dataset, Identity, Match, Party, ReleaseRules, Slots
 
 START = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
 Drafted = tuple[Contract, tuple[Annex, ...]]
@@ -51,12 +51,14 @@ def contracts(draw: st.DrawFn) -> Drafted:
         parties.append(Party(middle, "operator", draw(keys), draw(keys)))
     receiver = draw(st.sampled_from([left, right]))
     host = middle if protocol == "keyed" else receiver
+    output = _output(draw, protocol)
+    also = draw(_also) if protocol in SEVERAL and output == "members" else ()
     datasets, annexes = [], []
     for owner, name in zip((left, right), draw(st.lists(names, min_size=2, max_size=2, unique=True)), strict=True):
         terms, labelled = draw(columns(name))
         annexes += labelled
         datasets.append(
-            Dataset(name, owner, "phone", "cn-mobile/1", draw(st.integers(2000, 2**40)), terms, draw(labels))
+            Dataset(name, owner, "phone", "cn-mobile/1", draw(st.integers(2000, 2**40)), terms, draw(labels), also)
         )
     slots = tuple(
         Slots(each.name, tuple(c.name for c in each.columns if c.kind != "amount"),
@@ -69,7 +71,7 @@ def contracts(draw: st.DrawFn) -> Drafted:
         parties=tuple(parties),
         datasets=tuple(datasets),
         match=Match(protocol, datasets[0].name, datasets[1].name, host, receiver,
-                    _output(draw, protocol), draw(st.integers(1, 2**40)) if protocol == "oprf" else 0),
+                    output, draw(st.integers(1, 2**40)) if protocol == "oprf" else 0),
         release=ReleaseRules((left, right), draw(st.integers(50, 10**6))),
         purposes=tuple(draw(st.lists(labels, min_size=1, max_size=2))),
         created=START.isoformat(),
@@ -78,6 +80,13 @@ def contracts(draw: st.DrawFn) -> Drafted:
         notes=tuple(draw(st.lists(labels, max_size=2))),
     )  # fmt: skip
     return contract, tuple(annexes)
+
+
+_also = st.lists(
+    st.builds(Identity, st.sampled_from(["email", "openid", "device", '"']), labels),
+    max_size=3,
+    unique_by=lambda i: i.kind,
+).map(tuple)
 
 
 def _output(draw: st.DrawFn, protocol: str) -> Any:

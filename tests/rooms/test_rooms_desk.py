@@ -289,8 +289,10 @@ def test_the_host_checks_a_paillier_key_once(
     }
     for text, change in bad.items():
         with pytest.raises((BadData, BadMessage), match=text):
-            sign(platform.path, written(tmp_path / "bad.json", {**plain, "keys": [{**key, **change}]}), None)
+            bad_file = written(tmp_path / "bad.json", {**plain, "keys": [{**key, **change}]})
+            sign(platform.path, bad_file, tmp_path / "no.json")
         assert Rooms(platform.rooms).names() == []
+        assert not (tmp_path / "no.json").exists()
     sign(platform.path, written(tmp_path / "none.json", {**plain, "keys": []}), tmp_path / "b.json")
     with pytest.raises(Refused, match="has not come with the contract"):
         paillier_keys.of_peer(platform, contract, contract.slots[0])
