@@ -1,6 +1,9 @@
 """Made-up files to measure with: phones of nobody, the same ones at every run."""
 
 import math
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -26,17 +29,31 @@ def ids(folder: Path, receiver: int, sender: int) -> tuple[Path, Path]:
     for name, first, rows in (("receiver", 0, receiver), ("sender", receiver - shared, sender)):
         path = folder / f"{name}-{receiver}-{sender}.csv"
         if not path.exists():
-            pa.csv.write_csv(pa.table({"phone": phones(first, rows)}), path)
+            _elsewhere(_write_phones, path, first, rows)
         paths.append(path)
     return paths[0], paths[1]
 
 
+def _write_phones(path: Path, first: int, rows: int) -> None:
+    pa.csv.write_csv(pa.table({"phone": phones(first, rows)}), path)
+
+
+def _elsewhere(work: Callable[..., None], *given: object) -> None:
+    """In a process of its own: what it takes would count as the peak memory of every process started from here."""
+    with ProcessPoolExecutor(1, get_context("spawn")) as pool:
+        pool.submit(work, *given).result()
+
+
 def exports(folder: Path, rows: int) -> tuple[str, str]:
     """Two CSV files as people have them: phones, categories, amounts; half of them in both."""
+    paths = folder / f"merchant-{rows}.csv", folder / f"platform-{rows}.csv"
+    _elsewhere(_write_exports, paths, rows)
+    return str(paths[0]), str(paths[1])
+
+
+def _write_exports(paths: tuple[Path, Path], rows: int) -> None:
     draw = np.random.default_rng(rows)
-    paths = []
-    for name, first in (("merchant", 0), ("platform", rows // 2)):
-        path = folder / f"{name}-{rows}.csv"
+    for path, first in zip(paths, (0, rows // 2), strict=True):
         columns = {
             "phone": phones(first, rows),
             "level": pa.array(draw.choice(["gold", "silver", "plain"], rows).tolist()),
@@ -45,5 +62,3 @@ def exports(folder: Path, rows: int) -> tuple[str, str]:
             "visits": pa.array(draw.poisson(3, rows)),
         }
         pa.csv.write_csv(pa.table(columns), path)
-        paths.append(str(path))
-    return paths[0], paths[1]

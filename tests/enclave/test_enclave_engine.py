@@ -71,7 +71,7 @@ def matched_rows(draw: st.DrawFn) -> tuple[pa.Table, tuple[str, ...]]:
     return pa.table(columns | {"m.spend": pa.array(spend, pa.int64())}), tuple(f"m.{name}" for name in names)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(matched_rows(), st.randoms(use_true_random=False))
 def test_groups_are_those_of_pandas_and_know_no_row_order(
     drawn: tuple[pa.Table, tuple[str, ...]], random: object
@@ -101,7 +101,7 @@ def test_groups_are_those_of_pandas_and_know_no_row_order(
     assert keys == sorted(keys, key=lambda key: [(null, v.encode() if isinstance(v, str) else v) for null, v in key])
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(st.sets(st.integers(0, 60)), st.sets(st.integers(0, 60)), st.sets(st.integers(0, 60)), st.data())
 def test_a_match_is_the_intersection(ours: set[int], theirs: set[int], canaries: set[int], data: st.DataObject) -> None:
     left, right = (data.draw(st.permutations(sorted(side))) for side in (ours, theirs))

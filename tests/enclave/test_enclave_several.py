@@ -76,7 +76,7 @@ def rows(draw: st.DrawFn, kinds: int) -> list[Row]:
     return found
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(st.data(), st.integers(1, 4), st.sets(st.integers(0, NUMBERS - 1), max_size=2))
 def test_everybody_counts_once_by_the_first_identity_that_hits(
     data: st.DataObject, kinds: int, dropped: set[int]

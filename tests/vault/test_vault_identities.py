@@ -203,7 +203,7 @@ named = st.lists(st.tuples(st.integers(0, 2), st.integers(0, 4)), min_size=1, ma
 
 
 @given(st.lists(st.one_of(imports, named), max_size=7), st.sampled_from([1, 2, 20]))
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_as_the_judge_says(another, steps, most):
     """A vault is versions of (row, stands); forgetting ties identities together until nothing new is tied."""
     with mock.patch("cleanroom.vault.shared.MOST_SHARED", most):
