@@ -98,6 +98,28 @@ def overlap(
 
 @terminal.command(
     app,
+    "query",
+    "SQL on a room: the gate reads it, the parties answer, only what the contract releases comes back.",
+    'cleanroom query overlap "SELECT tier, COUNT(*) FROM matched GROUP BY tier ORDER BY 2 DESC" --home clean',
+)
+def query(
+    room: Annotated[str, typer.Argument(help="The room's name.")],
+    sql: Annotated[str, typer.Argument(help="One SELECT: FROM matched, or FROM your own dataset.")],
+    home: HomeOption = DEFAULT_HOME,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say how it is understood.")] = False,
+    json: Json = False,
+) -> None:
+    """Ask, and show what may be shown."""
+    from cleanroom.querying import answer
+    from cleanroom.terminal.query import query_shown
+
+    with show.progress(json) as progress:
+        result = answer(home, room, sql, progress, dry_run=dry_run)
+    show.result(result, json, lambda console: query_shown(console, result))
+
+
+@terminal.command(
+    app,
     "demo",
     "The whole story on sample data: two parties, a contract, a match, segments, a receipt, an HTML report.",
     "cleanroom demo --home demo-home",

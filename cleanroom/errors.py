@@ -19,6 +19,10 @@ class CleanroomError(Exception):
         super().__init__(template, hint, params)
         self.template, self.hint, self.params = template, hint, params
 
+    def details(self) -> dict[str, object]:
+        """What programs may want to know beside the texts."""
+        return {}
+
     def __str__(self) -> str:
         return " ".join(text.format(**self.params) for text in (self.template, self.hint) if text)
 

@@ -28,18 +28,22 @@ class Release:
 
     def segments(self) -> list[dict[str, Any]]:
         """One object a group: labels, people, and each sum with its average, in major units."""
-        names = {name: split_name(name)[1] if "." in name else name for name in self.table.column_names}
-        if len(set(names.values())) < len(names):
-            names = {name: name for name in names}
+        names = short_names(self.table.column_names)
         sums = [field.name for field in self.table.schema if pa.types.is_decimal(field.type)]
         rows = []
         for row in self.table.to_pylist():
             segment: dict[str, Any] = {names[name]: value for name, value in row.items() if name not in sums}
             for name in sums:
                 segment[names[name]] = float(row[name] / MINOR)
-                segment[f"{names[name]}_average"] = round(float(row[name] / MINOR / row[PEOPLE]), 2)
+                segment[f"{names[name]}_average"] = round(float(row[name] / MINOR / (row[PEOPLE] or 1)), 2)
             rows.append(segment)
         return rows
+
+
+def short_names(names: Sequence[str]) -> dict[str, str]:
+    """How columns of a release are called for people: without their dataset, where that leaves them distinct."""
+    short = {name: split_name(name)[1] if "." in name else name for name in names}
+    return short if len(set(short.values())) == len(short) else {name: name for name in names}
 
 
 def labelled(room: Room, by: Sequence[str], codes: Mapping[str, Sequence[int]], people: Sequence[int],

@@ -16,7 +16,7 @@ from typer.core import TyperCommand, TyperGroup
 from typer.exceptions import Abort, Exit, TyperException
 
 from cleanroom import lang
-from cleanroom.errors import KNOWN, our_mistake
+from cleanroom.errors import KNOWN, CleanroomError, our_mistake
 from cleanroom.lang import t
 from cleanroom.terminal import show
 
@@ -100,7 +100,8 @@ class Application(Group):
             self._usage(error, as_json)
         except Exception as error:  # noqa: BLE001 - the last stop: everything becomes a text and an exit code
             known = error if isinstance(error, KNOWN) else our_mistake(error)
-            show.failure(*lang.explain(known), known.exit_code, as_json=as_json)
+            details = known.details() if isinstance(known, CleanroomError) else {}
+            show.failure(*lang.explain(known), known.exit_code, as_json=as_json, details=details)
             sys.exit(known.exit_code)
         if code == STOPPED:  # Typer takes Ctrl-C and returns this code
             show.failure(t("Stopped."), "", STOPPED, as_json=as_json)

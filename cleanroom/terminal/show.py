@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -21,15 +21,20 @@ def result(value: dict[str, Any], as_json: bool, people: Callable[[Console], Non
         people(Console(highlight=False))
 
 
-def failure(what: str, hint: str, code: int, *, as_json: bool) -> None:
-    """An error: for people on stderr; with --json also as the one object on stdout."""
+def failure(what: str, hint: str, code: int, *, as_json: bool, details: Mapping[str, object] | None = None) -> None:
+    """An error: for people on stderr; with --json also as the one object on stdout, with the details for programs."""
     console = Console(stderr=True, highlight=False)
     console.print(f"✗ {what}", style="bold red", markup=False)
+    if details and "line" in details:
+        console.print("  " + t("Line {line}, column {column}.", **details), markup=False)
     if hint:
         console.print(f"  {hint}", markup=False)
     if as_json:
         sys.stdout.write(
-            json.dumps({"error": {"what": what, "hint": hint, "exit_code": code}}, ensure_ascii=False) + "\n"
+            json.dumps(
+                {"error": {"what": what, "hint": hint, "exit_code": code, **(details or {})}}, ensure_ascii=False
+            )
+            + "\n"
         )
 
 

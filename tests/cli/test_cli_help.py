@@ -29,8 +29,8 @@ ENGLISH = re.compile(r"[A-Za-z]{2,}[,.]? [a-z]{2,}")
 
 def test_the_commands_that_users_rely_on_are_there() -> None:
     assert {" ".join(path) for path, _ in LEAVES} >= {
-        "overlap", "demo", "checkup", "data doctor", "data add", "data list", "data forget", "room new", "room show",
-        "room sign", "room verify", "audit verify", "audit show",
+        "overlap", "query", "demo", "checkup", "data doctor", "data add", "data list", "data forget", "room new",
+        "room show", "room sign", "room verify", "audit verify", "audit show",
     }  # fmt: skip
 
 
