@@ -24,7 +24,7 @@ lint: setup      ## style, types, layers
 test: setup-test lint ## lint, types, layers, all tests, branch coverage
 	.venv/bin/cleanroom warm-up
 	$(PY) -m coverage erase
-	$(PY) -m coverage run -m pytest -n 4
+	$(PY) -m coverage run -m pytest -n 4 --dist loadgroup
 	$(PY) -m coverage combine -q && $(PY) -m coverage report
 
 bench: setup     ## times, memory and bytes beside plain joins; PEERS=1: beside peers too; QUICK=1: small sizes

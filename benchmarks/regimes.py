@@ -1,5 +1,6 @@
 """What is measured: each regime of the project's targets, ours beside plain joins and beside installed peers."""
 
+import subprocess
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -76,7 +77,7 @@ def _two_party(protocol: str, receiver: Path, sender: Path, out: Path) -> Callab
         _module("two_party", "receiver", receiver, out, protocol),
         _module("two_party", "sender", sender, "-", protocol),
     ]
-    return lambda: _checked(together(commands, joined=True), receiver, sender)
+    return lambda: _exact(together(commands, joined=True), receiver, sender, out)
 
 
 def _keyed(receiver: Path, sender: Path, out: Path) -> Callable[[], Ran]:
@@ -85,7 +86,7 @@ def _keyed(receiver: Path, sender: Path, out: Path) -> Callable[[], Ran]:
         _module("keyed", "sender", sender, "-"),
         _module("keyed", "operator", "-", "-"),
     ]
-    return lambda: _checked(together(commands, joined=True), receiver, sender)
+    return lambda: _exact(together(commands, joined=True), receiver, sender, out)
 
 
 def _secretflow(plan: Plan, receiver: Path, sender: Path, *protocol: str) -> Callable[[], Ran]:
@@ -120,6 +121,24 @@ def _checked(ran: Ran, receiver: Path, sender: Path) -> Ran:
     if not matched or set(matched) != {shared}:
         raise Failed(f"matched {matched}, not {shared}")
     return ran
+
+
+def _exact(ran: Ran, receiver: Path, sender: Path, members: Path) -> Ran:
+    """Raises Failed too where the members written are not those of a plain join."""
+    phones, *both = (
+        f"SELECT phone FROM read_csv('{path}', all_varchar = true)" for path in (members, receiver, sender)
+    )
+    wrong = f"SELECT count(*) FROM (({phones}) EXCEPT (({both[0]}) INTERSECT ({both[1]})))"
+    found = f"SELECT count(DISTINCT phone) FROM ({phones})"
+    told = subprocess.run(
+        [sys.executable, "-c", f"import duckdb; print(*duckdb.execute({f'SELECT ({wrong}), ({found})'!r}).fetchone())"],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    checked = _checked(ran, receiver, sender)
+    matched = next(each["matched"] for each in ran.told if each.get("matched", -1) >= 0)
+    if told.stdout.split() != ["0", str(matched)]:
+        raise Failed("the members are wrong")
+    return checked
 
 
 # -- regimes
@@ -187,7 +206,7 @@ def oprf(plan: Plan) -> list[Row]:
     online = [_module("unbalanced", "receiver", receiver, out, tags), _module("unbalanced", "sender", "-", tags)]
     contenders: dict[str, Callable[[], Ran]] = {
         "offline": lambda: together([offline]),
-        OURS: lambda: _checked(together(online, joined=True), receiver, sender),
+        OURS: lambda: _exact(together(online, joined=True), receiver, sender, out),
     }
     if "secretflow" in plan.peers.pythons:
         contenders["SecretFlow unbalanced, both"] = _secretflow(plan, receiver, sender, "unbalanced")

@@ -15,7 +15,7 @@ import pyarrow as pa
 from cleanroom.answer.release import Release, labelled, short_names
 from cleanroom.answer.side import Side
 from cleanroom.enclave.query import PEOPLE, Query, split_name
-from cleanroom.errors import Refused
+from cleanroom.errors import CleanroomError, Refused
 from cleanroom.gate import gate
 from cleanroom.gate.ask import Ask, Shown
 from cleanroom.gate.schema import Schema
@@ -23,6 +23,7 @@ from cleanroom.home import Home
 from cleanroom.node.local import LocalParties, Progress
 from cleanroom.privacy.ranges import Range
 from cleanroom.rooms.contract import Contract
+from cleanroom.rooms.draft import UNKNOWN
 from cleanroom.rooms.store import Room, Rooms
 
 PEERS = "peers"
@@ -116,14 +117,16 @@ def _released(path: Path, contract: Contract, party: str, asked: Ask, progress: 
 
 
 def _homes(path: Path, contract: Contract, party: str) -> dict[str, Path]:
-    """The homes of all parties, which must be on this machine. Raises Refused."""
-    found = {party: path}
-    folders = [path / PEERS] if (path / PEERS).is_dir() else [path.parent, path.parent.parent]
-    for folder in folders:
-        for each in (folder, *(folder.iterdir() if folder.is_dir() else ())):
-            with suppress(FileNotFoundError, NotADirectoryError):
+    """The homes of all parties, by the keys that the contract names; they must be on this machine. Raises Refused."""
+    path = path.resolve()
+    keys, found = {each.name: each.signing for each in contract.parties}, {party: path}
+    for folder in (path / PEERS, path.parent, path.parent.parent):
+        for each in (folder, *(sorted(folder.iterdir()) if folder.is_dir() else ())):
+            with suppress(OSError, CleanroomError):  # a home of somebody else, or none
                 if (each / "node.json").is_file():
-                    found.setdefault(Home.open(each).party, each)
+                    home = Home.open(each)
+                    if keys.get(home.party) == home.keys.public.signing.hex():
+                        found.setdefault(home.party, each)
     missing = [each.name for each in contract.parties if each.name not in found]
     if missing:
         raise Refused(
@@ -146,19 +149,21 @@ def laid_out(asked: Ask, segments: Rows, size: Mapping[str, Any] | None, room: R
     if not asked.by and not asked.sums and size is not None:
         segments = [{PEOPLE: Range(size["range"][0], size["range"][1], size["withheld"]).text()}]
     short = short_names([*asked.by, PEOPLE, *asked.sums])
-    for each, descending in reversed([(asked.shown[at], descending) for at, descending in asked.order]):
-        segments = sorted(segments, key=_rank(each, short, room), reverse=descending)
+    if asked.by:
+        for at, descending in reversed(asked.order):
+            segments = sorted(segments, key=_rank(asked.shown[at], short, room, -1 if descending else 1))
     titles = _titles(asked.shown)
     rows = [{title: segment[_key(each, short)] for title, each in titles.items()} for segment in segments]
     return rows if asked.limit is None else rows[: asked.limit]
 
 
-def _rank(each: Shown, short: Mapping[str, str], room: Room) -> Callable[[dict[str, Any]], Any]:
-    """What a group is ordered by."""
+def _rank(each: Shown, short: Mapping[str, str], room: Room, sign: int) -> Callable[[dict[str, Any]], Any]:
+    """What a group is ordered by; sign: -1 for descending. Those without a value come last either way."""
     key = _key(each, short)
     if each.what != "column":
-        return lambda segment: segment[key]
-    places = {label: place for place, label in enumerate(room.annex(*split_name(each.name)).labels)}
+        return lambda segment: sign * segment[key]
+    labels = room.annex(*split_name(each.name)).labels
+    places = {label: sign * place for place, label in enumerate(labels)} | {UNKNOWN: len(labels)}
     return lambda segment: places[segment[key]]
 
 

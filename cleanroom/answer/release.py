@@ -35,15 +35,18 @@ class Release:
             segment: dict[str, Any] = {names[name]: value for name, value in row.items() if name not in sums}
             for name in sums:
                 segment[names[name]] = float(row[name] / MINOR)
-                segment[f"{names[name]}_average"] = round(float(row[name] / MINOR / (row[PEOPLE] or 1)), 2)
+                mean = round(float(row[name] / MINOR / row[PEOPLE]), 2) if row[PEOPLE] else None
+                segment[f"{names[name]}_average"] = mean
             rows.append(segment)
         return rows
 
 
 def short_names(names: Sequence[str]) -> dict[str, str]:
-    """How columns of a release are called for people: without their dataset, where that leaves them distinct."""
+    """How columns of a release are called for people: without their dataset, where that leaves them distinct, also from
+    the averages beside them."""
     short = {name: split_name(name)[1] if "." in name else name for name in names}
-    return short if len(set(short.values())) == len(short) else {name: name for name in names}
+    taken = {*short.values(), *(f"{name}_average" for name in short.values())}
+    return short if len(taken) == 2 * len(short) else {name: name for name in names}
 
 
 def labelled(room: Room, by: Sequence[str], codes: Mapping[str, Sequence[int]], people: Sequence[int],

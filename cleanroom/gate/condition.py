@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 Truth = NDArray[np.int8]
 """Of each cell: 0 false, 1 unknown, 2 true."""
 FALSE, UNKNOWN, TRUE = 0, 1, 2
-MOST_CROSSINGS = 1 << 20
+MOST_CROSSINGS = 1 << 16
 MOST_BOXES = 4096
 
 Cells = tuple[int, ...]

@@ -75,13 +75,15 @@ class _Reader:
     def _parsed(self) -> exp.Select:
         if len(self.sql) > LONGEST:
             self.refuse("long", "The query is longer than {most} characters.", most=LONGEST)
+        statements = None
         try:
             statements = sqlglot.parse(self.sql, dialect="duckdb")
         except ParseError as error:
             found = error.errors[0] if error.errors else {}
             self.at = self._offset(found.get("line"), found.get("col"), found.get("highlight"))
-            self.refuse("syntax", "The query is not SQL as the gate knows it.", _GRAMMAR)
         except (TokenError, RecursionError, ValueError):
+            pass
+        if statements is None:  # refused here, since the parser's own error holds the text and would hang on to ours
             self.refuse("syntax", "The query is not SQL as the gate knows it.", _GRAMMAR)
         if len(statements) != 1 or type(statements[0]) is not exp.Select:
             self.refuse("statement", "Only one SELECT may be asked.", _GRAMMAR)
@@ -186,6 +188,7 @@ class _Reader:
                 self.only(counted, "expressions")
                 person = counted.expressions
                 people = len(person) == 1 and type(person[0]) is exp.Column and person[0].sql().casefold() == PERSON
+                people = people and all(field.column.casefold() != PERSON for field in self._reachable)
             if not people:
                 self.refuse("count", "People are counted, and nothing else.", "COUNT(*) or COUNT(DISTINCT person).")
             return "people", ""
@@ -219,6 +222,8 @@ class _Reader:
             field for field in self._reachable
             if field.column.casefold() == written and within in ("", MATCHED, field.dataset, field.dataset.casefold())
         ]  # fmt: skip
+        exact = [field for field in found if field.column == node.name]
+        found = exact or found
         if len(found) > 1:
             names = ", ".join(field.name for field in found)
             self.refuse("ambiguous", "{name} can be several columns.", "Write one of: {names}.", name=_short(node.name),
@@ -251,23 +256,28 @@ class _Reader:
                 self.refuse("group", "A query without aggregates is not answered row by row.", "Add GROUP BY ALL.")
             return
         self.only(group, "expressions", "all")
+        if group.args.get("all") is not None and (group.expressions or not group.args["all"]):
+            self.look(group)
+            self.refuse("clause", "{clause} is not allowed here.", _GRAMMAR, clause="DISTINCT")
         if group.args.get("all"):
             return
-        named = {self._chosen(node, items).name for node in group.expressions}
+        named = {self._chosen(node, items, titles=False).name for node in group.expressions}
         if named != set(by):
             self.look(group)
             self.refuse("group", "GROUP BY names the selected columns, all of them and no others.",
                         "GROUP BY {columns}.", columns=", ".join(by) or "–")  # fmt: skip
 
-    def _chosen(self, node: exp.Expr, items: list[_Item]) -> Shown:
-        """The selected thing that is meant by its place, its title or its column."""
+    def _chosen(self, node: exp.Expr, items: list[_Item], *, titles: bool = True) -> Shown:
+        """The selected thing that is meant by its place, its title or its column; titles: a title goes before a column
+        of that name, as in ORDER BY, not after it, as in GROUP BY."""
         self.look(node)
         if type(node) is exp.Literal and not node.is_string and node.name.isdecimal():
             place = int(node.name) if len(node.name) < 4 else 0
             if not 1 <= place <= len(items):
                 self.refuse("place", "There are {count} selected columns.", count=len(items))
             return items[place - 1].shown
-        if type(node) is exp.Column and not node.table:
+        known = {field.column.casefold() for field in self._reachable}
+        if type(node) is exp.Column and not node.table and (titles or node.name.casefold() not in known):
             titled = [item.shown for item in items if item.shown.title.casefold() == node.name.casefold()]
             if len(titled) == 1:
                 return titled[0]
@@ -287,7 +297,7 @@ class _Reader:
         self.only(order, "expressions")
         shown, found = [item.shown for item in items], []
         for node in order.expressions:
-            self.only(node, "this", "desc", "nulls_first")
+            self.only(node, "this", "desc")
             found.append((shown.index(self._chosen(node.this, items)), bool(node.args.get("desc"))))
         return tuple(found)
 
@@ -331,7 +341,8 @@ def _title(what: str, name: str) -> str:
 
 
 def _short(name: str) -> str:
-    """A name of the query, as far as an error repeats it."""
+    """A name of the query, as far as an error repeats it, without control characters."""
+    name = "".join(sign if sign.isprintable() else "\ufffd" for sign in name)
     return name if len(name) <= 64 else name[:63] + "…"
 
 

@@ -1,5 +1,6 @@
 """WHERE: each comparison becomes the truth of a column's cells; a value inside a bucket is refused with its edges."""
 
+import math
 from bisect import bisect_left
 from collections.abc import Sequence
 from difflib import get_close_matches
@@ -9,7 +10,7 @@ import numpy as np
 from sqlglot import exp
 
 from cleanroom.gate.condition import FALSE, TRUE, UNKNOWN, Table
-from cleanroom.gate.schema import Field, number_of
+from cleanroom.gate.schema import Field, day_of, number_of
 
 _SIGNS: dict[type, str] = {exp.LT: "<", exp.LTE: "<=", exp.GT: ">", exp.GTE: ">=", exp.EQ: "=", exp.NEQ: "<>"}
 _TURNED = {"<": ">", "<=": ">=", ">": "<", ">=": "<=", "=": "=", "<>": "<>"}
@@ -121,8 +122,8 @@ class Predicates:
         try:
             number = number_of(written)
         except ValueError:
-            self._reading.refuse("value", "{column} is compared with a day.", "DATE '2026-01-31'.", column=field.name)
-        if field.edges and not inner.is_string and field.dated:
+            number = math.nan
+        if math.isnan(number) or field.dated != (day_of(written) is not None and inner.is_string):
             self._reading.refuse("value", "{column} is compared with a day.", "DATE '2026-01-31'.", column=field.name)
         return None, -number if minus else number
 
@@ -131,7 +132,7 @@ class Predicates:
             self._reading.refuse("order", "The values of {column} have no order.", "Compare by =, <> or IN.",
                                  column=field.name)  # fmt: skip
         if label not in field.labels:
-            near = get_close_matches(label, field.labels, 5, 0.4) or field.labels[:20]
+            near = get_close_matches(label[:64], field.labels, 5, 0.4) or field.labels[:20]
             self._reading.refuse("value", "{column} has no such declared value.", "Declared: {labels}.",
                                  column=field.name, labels=_quoted(near))  # fmt: skip
         cell = field.labels.index(label)
@@ -143,11 +144,11 @@ class Predicates:
         return table if sign == "=" else ~table
 
     def _ordered(self, field: Field, sign: str, number: float) -> Table:
-        """Below a boundary, or from it on: < and >= at the number, <= and > at the next whole one (or day)."""
-        whole = field.dated or all(edge.is_integer() for edge in (*field.bounds, number))
+        """Below a boundary, or from it on: < and >= at the value, <= and > at the next day; numbers may have fractions,
+        so that they have no next one."""
         after = sign in ("<=", ">")
         boundary = number + 1 if after else number
-        if boundary not in field.bounds or (after and not whole):
+        if boundary not in field.bounds or (after and not field.dated):
             place = bisect_left(field.bounds, boundary)
             near = [field.edges[at] for at in (place - 1, place) if 0 <= at < len(field.edges)]
             below = " · ".join(f"{field.name} {'<' if sign in ('<', '<=') else '>='} {_edge(field, e)}" for e in near)

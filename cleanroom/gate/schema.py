@@ -1,6 +1,7 @@
 """What a query may name: the contract's columns with their declared cells, and nothing of the data."""
 
 import datetime as dt
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -8,6 +9,8 @@ from functools import cached_property
 from cleanroom.rooms.contract import Contract
 from cleanroom.rooms.draft import UNKNOWN
 from cleanroom.rooms.terms import Annex, Kind
+
+_DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 
 
 @dataclass(frozen=True)
@@ -36,7 +39,7 @@ class Field:
     @cached_property
     def dated(self) -> bool:
         """Whether the edges are days."""
-        return bool(self.edges) and all(_day(edge) is not None for edge in self.edges)
+        return bool(self.edges) and all(day_of(edge) is not None for edge in self.edges)
 
     @cached_property
     def bounds(self) -> tuple[float, ...]:
@@ -66,12 +69,13 @@ class Schema:
 
 def number_of(text: str) -> float:
     """A number, or the number of a day. Raises ValueError for anything else."""
-    day = _day(text)
+    day = day_of(text)
     return float(text) if day is None else float(day)
 
 
-def _day(text: str) -> int | None:
+def day_of(text: str) -> int | None:
+    """The number of a day written as 2026-01-31; None for anything else."""
     try:
-        return dt.date.fromisoformat(text).toordinal()
+        return dt.date.fromisoformat(text).toordinal() if _DAY.fullmatch(text) else None
     except ValueError:
         return None

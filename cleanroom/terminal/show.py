@@ -44,7 +44,7 @@ def table(console: Console, title: str, columns: Sequence[str], rows: Sequence[S
     grid = Table(header_style="bold", show_edge=False)
     for position, name in enumerate(columns):
         number = bool(rows) and all(isinstance(row[position], int | float) for row in rows)
-        grid.add_column(escape(name), justify="right" if number else "left", overflow="fold")
+        grid.add_column(escape(harmless(name)), justify="right" if number else "left", overflow="fold")
     for row in rows:
         grid.add_row(*(_text(cell) for cell in row))
     console.print(grid)

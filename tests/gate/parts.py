@@ -23,7 +23,7 @@ SCHEMA = Schema(
 STANDS_FOR = {
     "tier": (*TIERS[:4], None),
     "city": (*CITIES[:3], None),
-    "visits": (0, 31, 100, None, None),
+    "visits": (30.5, 60.5, 100, None, None),
     "joined": (dt.date(2025, 12, 31), dt.date(2026, 1, 1), dt.date(2026, 8, 1), None, None),
 }
 """A value in each cell, as a database would hold it: NULL where a cell has none that is declared."""
@@ -46,8 +46,8 @@ _category = st.sampled_from(["tier", "city"]).flatmap(
     )
 )
 _bucket = st.sampled_from([
-    "visits < 31", "visits >= 31", "visits <= 30", "visits > 60", "61 > visits", "30 < visits", "60 >= visits",
-    "visits BETWEEN 31 AND 60", "visits NOT BETWEEN 31 AND 60", "joined < DATE '2026-01-01'", "joined >= '2026-07-01'",
+    "visits < 31", "visits >= 31", "61 > visits", "61 <= visits", "NOT visits < 61",
+    "joined < DATE '2026-01-01'", "joined >= '2026-07-01'",
     "joined <= CAST('2026-06-30' AS DATE)", "joined BETWEEN '2026-01-01' AND '2026-06-30'",
 ])  # fmt: skip
 CONDITIONS = st.recursive(

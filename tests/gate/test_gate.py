@@ -26,7 +26,7 @@ def test_a_question_is_taken_apart() -> None:
     """Columns, people, sums and averages; the layout apart from what is computed."""
     found = ask(
         "SELECT tier, users.city AS 城市, COUNT(*), SUM(spend) total, AVG(spend) FROM matched "
-        "WHERE visits <= 30 GROUP BY 1, 2 ORDER BY total DESC, tier LIMIT 10",
+        "WHERE visits < 31 GROUP BY 1, 2 ORDER BY total DESC, tier LIMIT 10",
         SCHEMA,
     )
     assert found == Ask(
@@ -111,6 +111,13 @@ REFUSED = [  # (code, what stands at the place, SQL)
     ("amount", "spend", "SELECT COUNT(*) FROM matched WHERE spend > 100"),
     ("edge", "50", "SELECT COUNT(*) FROM matched WHERE visits < 50"),
     ("edge", "31", "SELECT COUNT(*) FROM matched WHERE visits <= 31"),
+    ("edge", "30", "SELECT COUNT(*) FROM matched WHERE visits <= 30"),
+    ("edge", "60", "SELECT COUNT(*) FROM matched WHERE visits BETWEEN 31 AND 60"),
+    ("value", "'739617'", "SELECT COUNT(*) FROM matched WHERE joined < '739617'"),
+    ("value", "'2026-W01-4'", "SELECT COUNT(*) FROM matched WHERE joined < '2026-W01-4'"),
+    ("clause", "tier", "SELECT tier, COUNT(*) FROM matched GROUP BY DISTINCT tier"),
+    ("clause", "", "SELECT tier, COUNT(*) FROM matched GROUP BY tier ORDER BY tier NULLS FIRST"),
+    ("released", "tier", "SELECT city AS tier, COUNT(*) FROM matched GROUP BY tier"),
     ("edge", "30.5", "SELECT COUNT(*) FROM matched WHERE visits < 30.5"),
     ("edge", "'2026-01-02'", "SELECT COUNT(*) FROM matched WHERE joined >= '2026-01-02'"),
     ("value", "'golf'", "SELECT COUNT(*) FROM matched WHERE tier = 'golf'"),
