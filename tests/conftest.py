@@ -1,11 +1,16 @@
 """For all tests: coverage measures the workers themselves, not the programs they start.
 
-Programs are then tested as users run them (an enclave gives up writing files too), and in a third less time.
+Programs are then tested as users run them (an enclave gives up writing files too), and in a third less time. Properties
+are tried 40 times unless they say otherwise, with no deadline: a machine may be slow.
 """
 
 import os
 
 import pytest
+from hypothesis import settings
+
+settings.register_profile("suite", max_examples=40, deadline=None)
+settings.load_profile("suite")
 
 RUNS = ("overlap", "told", "neutral", "alone", "prepared", "seen", "postgres", "made", "ran")
 """Fixtures that take seconds: the tests that share one go to one worker, so that it is made once."""
