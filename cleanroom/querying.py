@@ -26,8 +26,6 @@ from cleanroom.rooms.contract import Contract
 from cleanroom.rooms.draft import UNKNOWN
 from cleanroom.rooms.store import Room, Rooms
 
-PEERS = "peers"
-"""The folder in a home where other parties of this machine have theirs (`overlap --home`, `demo`)."""
 Rows = list[dict[str, Any]]
 
 
@@ -50,7 +48,7 @@ def answer(
     if own:
         segments, outcome = _own(home, room, asked).segments(), None
     else:
-        outcome = _released(path.expanduser(), contract, home.party, asked, progress)
+        outcome = _released(home, contract, asked, progress)
         segments = outcome["segments"] or []
     return {
         **told,
@@ -107,26 +105,26 @@ def _own(home: Home, room: Room, asked: Ask) -> Release:
 # -- what depends on others
 
 
-def _released(path: Path, contract: Contract, party: str, asked: Ask, progress: Progress | None) -> dict[str, Any]:
+def _released(home: Home, contract: Contract, asked: Ask, progress: Progress | None) -> dict[str, Any]:
     """What the parties release to this one."""
-    homes = _homes(path, contract, party)
+    homes = _homes(home, contract)
     job = {"room": contract.room, "query": {"by": list(asked.by), "sums": list(asked.sums)}}
     with LocalParties(homes, progress) as parties:
-        outcome: dict[str, Any] = parties.call("run", dict.fromkeys(homes, job))[party]
+        outcome: dict[str, Any] = parties.call("run", dict.fromkeys(homes, job))[home.party]
     return outcome
 
 
-def _homes(path: Path, contract: Contract, party: str) -> dict[str, Path]:
+def _homes(home: Home, contract: Contract) -> dict[str, Path]:
     """The homes of all parties, by the keys that the contract names; they must be on this machine. Raises Refused."""
-    path = path.resolve()
-    keys, found = {each.name: each.signing for each in contract.parties}, {party: path}
-    for folder in (path / PEERS, path.parent, path.parent.parent):
+    path = home.path.resolve()
+    keys, found = {each.name: each.signing for each in contract.parties}, {home.party: path}
+    for folder in (home.peers, path.parent, path.parent.parent):
         for each in (folder, *(sorted(folder.iterdir()) if folder.is_dir() else ())):
             with suppress(OSError, CleanroomError):  # a home of somebody else, or none
                 if (each / "node.json").is_file():
-                    home = Home.open(each)
-                    if keys.get(home.party) == home.keys.public.signing.hex():
-                        found.setdefault(home.party, each)
+                    other = Home.open(each)
+                    if keys.get(other.party) == other.keys.public.signing.hex():
+                        found.setdefault(other.party, each)
     missing = [each.name for each in contract.parties if each.name not in found]
     if missing:
         raise Refused(

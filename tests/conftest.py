@@ -1,7 +1,7 @@
 """For all tests: coverage measures the workers themselves, not the programs they start.
 
 Programs are then tested as users run them (an enclave gives up writing files too), and in a third less time. Properties
-are tried 40 times unless they say otherwise, with no deadline: a machine may be slow.
+are tried 40 times unless they say otherwise.
 """
 
 import os
@@ -9,7 +9,7 @@ import os
 import pytest
 from hypothesis import settings
 
-settings.register_profile("suite", max_examples=40, deadline=None)
+settings.register_profile("suite", max_examples=40)
 settings.load_profile("suite")
 
 RUNS = ("overlap", "told", "neutral", "alone", "prepared", "seen", "postgres", "made", "ran")

@@ -43,6 +43,7 @@ from cleanroom.errors import BadData
 from cleanroom.files import replacing
 from cleanroom.home import Home
 from cleanroom.rooms.contract import Contract
+from cleanroom.vault.row_digests import BLOCK, row_digests
 from protocols.rows import Bytes, Indices, index_in
 
 MOST_BYTES = 2 << 30
@@ -52,7 +53,6 @@ PART_ROWS = 8192
 _FORMAT = b"cleanroom-slots/1\n"
 _PREFIX = "slots-"
 _LOCK = "slots.lock"
-_BLOCK = 16
 _SEAL_BYTES = 49
 _HEAD_LENGTH = 4
 _LONGEST_HEAD = 4096
@@ -74,23 +74,14 @@ class PlainRows:
     amounts: NDArray[np.int64]
 
     def prints(self, key: bytes) -> Bytes:
-        """uint8[n, 16]: a keyed digest of each row: AES-256 chained over its blocks, as for the vault's tombstones.
-
-        CBC-MAC is a PRF on inputs of one length; each shape has a key of its own.
-        """
-        from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
-
+        """uint8[n, 16]: a keyed digest of each row; each shape has a key of its own."""
         numbers = np.column_stack([self.codes, self.amounts]).astype("<i8").view(np.uint8)
         length = self.identities.shape[1] + numbers.shape[1]
-        padding = np.zeros((len(numbers), -length % _BLOCK), np.uint8)
+        padding = np.zeros((len(numbers), -length % BLOCK), np.uint8)
         rows = np.concatenate([self.identities, numbers, padding], axis=1)
         sizes = f"{self.identities.shape[1]}/{numbers.shape[1]}".encode()
         block_key = hashlib.sha256(b"cleanroom/slot-print/1/" + sizes + b"/" + key).digest()
-        state = np.zeros((len(rows), _BLOCK), np.uint8)
-        for block in np.split(rows, rows.shape[1] // _BLOCK, axis=1):
-            encryptor = Cipher(algorithms.AES(block_key), modes.ECB()).encryptor()  # noqa: S305 - a row, a chain
-            state = np.frombuffer(encryptor.update((state ^ block).tobytes()), np.uint8).reshape(-1, _BLOCK)
-        return state
+        return row_digests(block_key, rows)
 
 
 @dataclass(frozen=True)
@@ -138,7 +129,7 @@ class SlotStore:
         self._remove_others(everything=rule == "nothing")
         out, left = np.empty((len(rows.codes), width), np.uint8), np.ones(len(rows.codes), np.bool_)
         head, held = _Head(rows.version, secrets.token_hex(32), "", 0, width, PART_ROWS), 0
-        prints = np.empty((0, _BLOCK), np.uint8)
+        prints = np.empty((0, BLOCK), np.uint8)
         if self.path.exists():
             with self._opened() as (found, file):
                 if rule == "rows" or found.version == rows.version:
@@ -183,8 +174,8 @@ class SlotStore:
 
     def _fill(self, file: io.BufferedReader, head: _Head, prints: Bytes, out: Bytes) -> Indices:
         """Put what the file holds of the rows with these prints into `out`; which rows these are."""
-        kept = self._unsealed(file, f"{head.file}/prints", head.rows * _BLOCK + _SEAL_BYTES)
-        places = index_in(np.frombuffer(kept, np.uint8).reshape(-1, _BLOCK), prints)
+        kept = self._unsealed(file, f"{head.file}/prints", head.rows * BLOCK + _SEAL_BYTES)
+        places = index_in(np.frombuffer(kept, np.uint8).reshape(-1, BLOCK), prints)
         for part, start in enumerate(range(0, head.rows, head.part)):
             some = places[start : start + head.part]
             content = self._unsealed(file, f"{head.file}/{part}", len(some) * head.width + _SEAL_BYTES)
@@ -206,7 +197,7 @@ class SlotStore:
         """Durably, in place of what was kept; nothing where it is too large."""
         head = _Head(rows.version, former.key, secrets.token_hex(16), len(out), former.width, PART_ROWS)
         with private_files.locked(self.folder / _LOCK):
-            if not self._fits(len(out) * (former.width + _BLOCK)):
+            if not self._fits(len(out) * (former.width + BLOCK)):
                 self.remove()
                 return
             for path in self.folder.glob(f".{_PREFIX}*"):  # what a crash left

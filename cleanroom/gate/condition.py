@@ -48,27 +48,27 @@ class TooLarge(ValueError):
 
 
 @dataclass(frozen=True)
-class Table:
+class TruthTable:
     """Truths over the crossing of `columns` (sorted): int8[sizes]."""
 
     columns: tuple[str, ...]
     truth: Truth
 
     @classmethod
-    def atom(cls, column: str, truth: Sequence[int]) -> "Table":
+    def atom(cls, column: str, truth: Sequence[int]) -> "TruthTable":
         """About one column: the truth of each of its cells."""
         return cls((column,), np.array(truth, np.int8))
 
-    def __invert__(self) -> "Table":
-        return Table(self.columns, np.int8(TRUE) - self.truth)
+    def __invert__(self) -> "TruthTable":
+        return TruthTable(self.columns, np.int8(TRUE) - self.truth)
 
-    def __and__(self, other: "Table") -> "Table":
+    def __and__(self, other: "TruthTable") -> "TruthTable":
         left, right, columns = _aligned(self, other)
-        return Table(columns, np.minimum(left, right))
+        return TruthTable(columns, np.minimum(left, right))
 
-    def __or__(self, other: "Table") -> "Table":
+    def __or__(self, other: "TruthTable") -> "TruthTable":
         left, right, columns = _aligned(self, other)
-        return Table(columns, np.maximum(left, right))
+        return TruthTable(columns, np.maximum(left, right))
 
     def condition(self) -> Condition:
         """The canonical form. Raises TooLarge."""
@@ -84,7 +84,7 @@ class Table:
         return Condition(boxes)
 
 
-def _aligned(left: Table, right: Table) -> tuple[Truth, Truth, tuple[str, ...]]:
+def _aligned(left: TruthTable, right: TruthTable) -> tuple[Truth, Truth, tuple[str, ...]]:
     columns = tuple(sorted({*left.columns, *right.columns}))
     sizes = _sizes(left) | _sizes(right)
     if prod(sizes.values()) > MOST_CROSSINGS:
@@ -97,7 +97,7 @@ def _aligned(left: Table, right: Table) -> tuple[Truth, Truth, tuple[str, ...]]:
     return views[0], views[1], columns
 
 
-def _sizes(table: Table) -> dict[str, int]:
+def _sizes(table: TruthTable) -> dict[str, int]:
     return dict(zip(table.columns, table.truth.shape, strict=True))
 
 

@@ -341,8 +341,7 @@ def _title(what: str, name: str) -> str:
 
 
 def _short(name: str) -> str:
-    """A name of the query, as far as an error repeats it, without control characters."""
-    name = "".join(sign if sign.isprintable() else "\ufffd" for sign in name)
+    """A name of the query, as far as an error repeats it."""
     return name if len(name) <= 64 else name[:63] + "…"
 
 

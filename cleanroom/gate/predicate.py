@@ -9,7 +9,7 @@ from typing import NoReturn, Protocol
 import numpy as np
 from sqlglot import exp
 
-from cleanroom.gate.condition import FALSE, TRUE, UNKNOWN, Table
+from cleanroom.gate.condition import FALSE, TRUE, UNKNOWN, TruthTable
 from cleanroom.gate.schema import Field, day_of, number_of
 
 _SIGNS: dict[type, str] = {exp.LT: "<", exp.LTE: "<=", exp.GT: ">", exp.GTE: ">=", exp.EQ: "=", exp.NEQ: "<>"}
@@ -39,7 +39,7 @@ class Predicates:
     def __init__(self, reading: Reading) -> None:
         self._reading = reading
 
-    def table(self, node: exp.Expr) -> Table:
+    def table(self, node: exp.Expr) -> TruthTable:
         """The truths of `node`. Raises QueryRefused, TooLarge."""
         kind = type(node)
         if kind is exp.Paren:
@@ -73,14 +73,14 @@ class Predicates:
                                  "Its owner can declare a bucket of it.", column=found.name)  # fmt: skip
         return found
 
-    def _comparison(self, node: exp.Expr) -> Table:
+    def _comparison(self, node: exp.Expr) -> TruthTable:
         self._reading.only(node, "this", "expression")
         sign, left, right = _SIGNS[type(node)], node.this, node.expression
         if type(left) is not exp.Column:
             sign, left, right = _TURNED[sign], right, left
         return self._compared(self._field(left), sign, right)
 
-    def _in(self, node: exp.Expr) -> Table:
+    def _in(self, node: exp.Expr) -> TruthTable:
         self._reading.only(node, "this", "expressions")
         field = self._field(node.this)
         if not node.expressions:
@@ -90,7 +90,7 @@ class Predicates:
             found |= self._compared(field, "=", each)
         return found
 
-    def _compared(self, field: Field, sign: str, node: exp.Expr) -> Table:
+    def _compared(self, field: Field, sign: str, node: exp.Expr) -> TruthTable:
         text, number = self._value(field, node)
         if text is not None:
             return self._labelled(field, sign, text)
@@ -127,7 +127,7 @@ class Predicates:
             self._reading.refuse("value", "{column} is compared with a day.", "DATE '2026-01-31'.", column=field.name)
         return None, -number if minus else number
 
-    def _labelled(self, field: Field, sign: str, label: str) -> Table:
+    def _labelled(self, field: Field, sign: str, label: str) -> TruthTable:
         if sign not in ("=", "<>"):
             self._reading.refuse("order", "The values of {column} have no order.", "Compare by =, <> or IN.",
                                  column=field.name)  # fmt: skip
@@ -140,10 +140,10 @@ class Predicates:
         if field.unknown is not None and cell != field.unknown:
             truth[field.unknown] = UNKNOWN
         truth[cell] = TRUE
-        table = Table.atom(field.name, truth.tolist())
+        table = TruthTable.atom(field.name, truth.tolist())
         return table if sign == "=" else ~table
 
-    def _ordered(self, field: Field, sign: str, number: float) -> Table:
+    def _ordered(self, field: Field, sign: str, number: float) -> TruthTable:
         """Below a boundary, or from it on: < and >= at the value, <= and > at the next day; numbers may have fractions,
         so that they have no next one."""
         after = sign in ("<=", ">")
@@ -157,12 +157,12 @@ class Predicates:
         under = field.bounds.index(boundary) + 1
         truth = [TRUE if cell < under else FALSE for cell in range(len(field.edges) + 1)]
         truth += [UNKNOWN] * (len(field.labels) - len(truth))
-        table = Table.atom(field.name, truth)
+        table = TruthTable.atom(field.name, truth)
         return table if sign in ("<", "<=") else ~table
 
 
-def _is_null(field: Field) -> Table:
-    return Table.atom(field.name, [TRUE if cell == field.unknown else FALSE for cell in range(len(field.labels))])
+def _is_null(field: Field) -> TruthTable:
+    return TruthTable.atom(field.name, [TRUE if cell == field.unknown else FALSE for cell in range(len(field.labels))])
 
 
 def _edge(field: Field, edge: str) -> str:

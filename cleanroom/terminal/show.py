@@ -24,11 +24,11 @@ def result(value: dict[str, Any], as_json: bool, people: Callable[[Console], Non
 def failure(what: str, hint: str, code: int, *, as_json: bool, details: Mapping[str, object] | None = None) -> None:
     """An error: for people on stderr; with --json also as the one object on stdout, with the details for programs."""
     console = Console(stderr=True, highlight=False)
-    console.print(f"✗ {what}", style="bold red", markup=False)
+    console.print(harmless(f"✗ {what}"), style="bold red", markup=False)
     if details and "line" in details:
         console.print("  " + t("Line {line}, column {column}.", **details), markup=False)
     if hint:
-        console.print(f"  {hint}", markup=False)
+        console.print(harmless(f"  {hint}"), markup=False)
     if as_json:
         sys.stdout.write(
             json.dumps(

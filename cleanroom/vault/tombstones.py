@@ -12,17 +12,16 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
-from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from numpy.typing import NDArray
 
 from cleanroom import canonical, private_files
 from cleanroom.errors import BadData, UsageError
 from cleanroom.files import write_bytes
 from cleanroom.keys import PartyKeys, verify
+from cleanroom.vault.row_digests import BLOCK, row_digests
 
 _FORMAT = "cleanroom-tombstones/1"
 _LABEL = "cleanroom/tombstones/1"
-_BLOCK = 16
 _SIGNATURE = 64
 _PREFIX_BITS = 20
 _SIZE_LIMIT = 1 << 30
@@ -50,7 +49,7 @@ class Tombstones:
     def with_digests(self, *digests: NDArray[np.uint8]) -> "Tombstones":
         """The next epoch's tombstones, these digests' persons among them."""
         words = _words(np.concatenate([self.tokens, *(_tokens(self._key, some) for some in digests)]))
-        return Tombstones(self.epoch + 1, np.unique(words, axis=0).view(np.uint8).reshape(-1, _BLOCK), self._key)
+        return Tombstones(self.epoch + 1, np.unique(words, axis=0).view(np.uint8).reshape(-1, BLOCK), self._key)
 
     @cached_property
     def _mine(self) -> NDArray[np.uint64]:
@@ -72,7 +71,7 @@ class Tombstones:
 
 def nobody(key: bytes) -> Tombstones:
     """No tombstones; with digests added also a set of any identities, to be asked which are in it."""
-    return Tombstones(0, np.empty((0, _BLOCK), np.uint8), key)
+    return Tombstones(0, np.empty((0, BLOCK), np.uint8), key)
 
 
 def load(path: Path, keys: PartyKeys, key: bytes) -> Tombstones:
@@ -88,20 +87,15 @@ def load(path: Path, keys: PartyKeys, key: bytes) -> Tombstones:
     header = json.loads(head)
     if header["key"] != _key_id(key):
         raise BadData("The key of the list of forgotten persons was lost.", "Restore keys/tombstones.secret.")
-    return Tombstones(header["epoch"], np.frombuffer(tail[:-_SIGNATURE], np.uint8).reshape(-1, _BLOCK), key)
+    return Tombstones(header["epoch"], np.frombuffer(tail[:-_SIGNATURE], np.uint8).reshape(-1, BLOCK), key)
 
 
 def _tokens(key: bytes, digests: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """uint8[n, 16]: the keyed digest of each row of uint8[n, 16 or 32]."""
-    if digests.ndim != 2 or digests.dtype != np.uint8 or digests.shape[1] not in (_BLOCK, 2 * _BLOCK):
+    if digests.ndim != 2 or digests.dtype != np.uint8 or digests.shape[1] not in (BLOCK, 2 * BLOCK):
         raise UsageError("Identity digests have 16 or 32 bytes each.")
     length_key = hashlib.sha256(b"cleanroom/tombstone-key/1" + key + bytes([digests.shape[1]])).digest()
-    state = np.zeros((len(digests), _BLOCK), np.uint8)
-    for block in np.split(digests, digests.shape[1] // _BLOCK, axis=1):
-        # ECB over independent single blocks: each row is a CBC-MAC of its own.
-        encryptor = Cipher(algorithms.AES(length_key), modes.ECB()).encryptor()  # noqa: S305
-        state = np.frombuffer(encryptor.update((state ^ block).tobytes()), np.uint8).reshape(-1, _BLOCK)
-    return state
+    return row_digests(length_key, digests)
 
 
 def _key_id(key: bytes) -> str:

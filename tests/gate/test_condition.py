@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cleanroom.gate.condition import TRUE, Condition, Table, TooLarge
+from cleanroom.gate.condition import TRUE, Condition, TooLarge, TruthTable
 from cleanroom.gate.gate import ask
 from tests.gate.parts import CONDITIONS, SCHEMA, STANDS_FOR
 
@@ -76,14 +76,14 @@ def test_two_conditions_with_one_form_mean_the_same(tables: list[list[bool]]) ->
     """The form decides the people: different sets never share one."""
     forms: dict[object, tuple[bool, ...]] = {}
     for holds in tables:
-        table = Table.atom("a.x", [TRUE if holds[i] or holds[3] else 0 for i in range(3)])
-        table &= Table.atom("b.y", [TRUE if holds[3 + i] or holds[0] else 0 for i in range(3)])
+        table = TruthTable.atom("a.x", [TRUE if holds[i] or holds[3] else 0 for i in range(3)])
+        table &= TruthTable.atom("b.y", [TRUE if holds[3 + i] or holds[0] else 0 for i in range(3)])
         people = tuple((table.truth == TRUE).reshape(-1).tolist())
         assert forms.setdefault(table.condition(), people) == people
 
 
 def test_a_condition_over_too_many_crossings_is_refused() -> None:
     """Memory is bounded, whatever the text."""
-    wide = [Table.atom(f"d.c{at}", [TRUE] + [0] * 255) for at in range(3)]
+    wide = [TruthTable.atom(f"d.c{at}", [TRUE] + [0] * 255) for at in range(3)]
     with pytest.raises(TooLarge):
         _ = wide[0] | wide[1] | wide[2]
