@@ -1,5 +1,5 @@
 """The rules of release: what may leave, decided by pure functions over counts.
 
-Nothing here reads a file, a clock or a key. These rules are for noise-off rooms; noise, when it comes, is added to the
-counts before `release_groups` sees them.
+Nothing here reads a file, a clock or a key. Noise, where it is on, is added to the counts before `release_groups` sees
+them; what was drawn, and what it cost, the ledger keeps.
 """

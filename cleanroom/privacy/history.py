@@ -9,10 +9,16 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from cleanroom import canonical
+from cleanroom.enclave.query import Where
 from cleanroom.errors import Refused
 
 QUESTION_LABEL = "cleanroom/question/1"
 POPULATION_LABEL = "cleanroom/population/1"
+
+
+def plain_where(where: Where) -> list[canonical.Json]:
+    """As canonical JSON."""
+    return [[[name, list(cells)] for name, cells in box] for box in where]
 
 
 @dataclass(frozen=True)
@@ -34,7 +40,9 @@ class Question:
     """A canonical question: asked again, it gets the stored answer and costs nothing.
 
     by: grouping columns, sums: amounts, both in the contract's names; contract: its digest in hex; epoch: of the
-    tombstones (persons forgotten), as each owner counts them.
+    tombstones (persons forgotten), as each owner counts them; where: whom it is about, cells being numbers or, at a
+    neutral enclave, value tokens; sigma: of its noise in persons, 0 without noise; plan: all tables by one and by two
+    of `by` at once.
     """
 
     by: tuple[str, ...]
@@ -42,10 +50,18 @@ class Question:
     contract: str
     datasets: tuple[DatasetVersion, ...]
     epoch: str = ""
+    where: Where = ()
+    sigma: int = 0
+    plan: bool = False
 
     def query(self) -> dict[str, canonical.Json]:
-        """The query alone; the order of columns asks nothing else."""
-        return {"by": sorted(self.by), "sums": sorted(self.sums)}
+        """The query alone; the order of columns asks nothing else. What is not asked for is left out."""
+        plain: dict[str, canonical.Json] = {"by": sorted(self.by), "sums": sorted(self.sums)}
+        if self.where:
+            plain["where"] = plain_where(self.where)
+        if self.sigma:
+            plain["sigma"] = self.sigma
+        return plain | ({"plan": True} if self.plan else {})
 
     def query_digest(self) -> str:
         """SHA-256 in hex of `query`."""

@@ -37,20 +37,24 @@ Mask = NDArray[np.bool_]
 CROSSINGS_LIMIT = 4_000_000
 
 
-def withhold(codes: Sequence[NDArray[np.integer]], counts: NDArray[np.integer], k: int) -> Mask:
+def withhold(
+    codes: Sequence[NDArray[np.integer]], counts: NDArray[np.integer], k: int, also: Mask | None = None
+) -> Mask:
     """Which of n cells are released: bool[n].
 
     `codes`: for each column the cell's value as a number from 0, int[n]; no cell stands twice. `counts`: persons,
-    int[n], ≥ 0. Below k persons altogether nothing is released. Raises UsageError for other shapes, Refused where the
-    columns cross in more than `CROSSINGS_LIMIT` ways.
+    int[n], ≥ 0. `also`: cells that are withheld for another reason, bool[n]; they widen what the others can be, and the
+    promise is not made for them. Below k persons altogether nothing is released. Raises UsageError for other shapes,
+    Refused where the columns cross in more than `CROSSINGS_LIMIT` ways.
     """
     people: Counts = np.asarray(counts, np.int64)
-    if any(len(axis) != len(people) for axis in codes) or (people < 0).any():
+    also = np.zeros(len(people), np.bool_) if also is None else also
+    if any(len(axis) != len(people) for axis in (*codes, also)) or (people < 0).any():
         raise UsageError("Cells to be released need one code a column and a count that is not negative.")
     if people.sum() < k:
         return np.zeros(len(people), np.bool_)
     pools = [_pool(np.asarray(axis, np.int64), people, k) for axis in codes]
-    hidden: Mask = np.zeros(len(people), np.bool_)
+    hidden: Mask = also.copy()
     for _, pooled in pools:
         hidden |= pooled
     axes = [reduced for reduced, _ in pools if reduced.max() > 0]

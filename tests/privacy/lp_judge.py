@@ -1,6 +1,7 @@
 """An attacker with a linear-program solver: what the shown numbers say about the cells that are not shown."""
 
 import itertools
+from collections.abc import Callable
 
 import numpy as np
 from scipy.optimize import linprog
@@ -14,7 +15,19 @@ def table_cells(counts: np.ndarray, rows: np.ndarray) -> tuple[list[np.ndarray],
     return codes, counts.reshape(-1)[rows.reshape(-1)]
 
 
-def knowledge(counts: np.ndarray, rows: np.ndarray, shown: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+Knowledge = tuple[np.ndarray, np.ndarray]
+OneColumn = Callable[[list[np.ndarray], np.ndarray, int, int], np.ndarray]
+"""Which values a question by one column shows, of (codes, counts, k, the column's number)."""
+
+
+def plain(codes: list[np.ndarray], counts: np.ndarray, k: int, _: int) -> np.ndarray:
+    """Where no column is sensitive."""
+    return withhold(codes, counts, k)
+
+
+def knowledge(
+    counts: np.ndarray, rows: np.ndarray, shown: np.ndarray, k: int, one_column: OneColumn = plain
+) -> Knowledge:
     """Equations A x = b over all crossings: shown cells, the exact total, the answers to all one-column questions."""
     equations, values = [np.ones(counts.size)], [counts.sum()]
     for cell in np.flatnonzero(shown.reshape(-1)):
@@ -23,7 +36,7 @@ def knowledge(counts: np.ndarray, rows: np.ndarray, shown: np.ndarray, k: int) -
     for d in range(counts.ndim):
         others = tuple(e for e in range(counts.ndim) if e != d)
         totals, present = counts.sum(axis=others), np.flatnonzero(rows.any(axis=others))
-        answered = present[withhold([np.arange(len(present))], totals[present], k)]
+        answered = present[one_column([np.arange(len(present))], totals[present], k, d)]
         for value in answered:
             member = np.zeros(counts.shape)
             member[tuple(value if e == d else slice(None) for e in range(counts.ndim))] = 1
@@ -32,9 +45,9 @@ def knowledge(counts: np.ndarray, rows: np.ndarray, shown: np.ndarray, k: int) -
     return np.array(equations), np.array(values, float)
 
 
-def narrowest(counts: np.ndarray, rows: np.ndarray, shown: np.ndarray, k: int) -> float:
+def narrowest(counts: np.ndarray, rows: np.ndarray, shown: np.ndarray, k: int, known: Knowledge | None = None) -> float:
     """The smallest width of what any withheld cell can be; infinite where nothing is withheld."""
-    matrix, right = knowledge(counts, rows, shown, k)
+    matrix, right = known or knowledge(counts, rows, shown, k)
     hidden = np.flatnonzero((rows & ~shown).reshape(-1))
     return min((width(matrix, right, counts.size, cell) for cell in hidden), default=np.inf)
 
@@ -48,6 +61,14 @@ def width(matrix: np.ndarray, right: np.ndarray, size: int, cell: int) -> float:
             raise ArithmeticError(solved.message)
         ends.append(sign * solved.fun)
     return ends[1] - ends[0]
+
+
+def most(matrix: np.ndarray, right: np.ndarray, size: int, cells: np.ndarray) -> float:
+    """The most persons that these cells (a mask) can have together."""
+    solved = linprog(-cells.reshape(-1).astype(float), A_eq=matrix, b_eq=right, bounds=(0, None), method="highs")
+    if solved.status != 0:
+        raise ArithmeticError(solved.message)
+    return float(-solved.fun)
 
 
 def all_shapes() -> list[tuple[int, ...]]:
