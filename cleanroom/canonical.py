@@ -24,6 +24,8 @@ def digest(label: str, value: Json) -> str:
 
 
 def _check(value: object) -> None:
+    if value is None or type(value) in (str, int, bool):  # nearly all there is, and quicker told than what follows
+        return
     if isinstance(value, Mapping):
         for key, item in value.items():
             if not isinstance(key, str):
@@ -32,5 +34,5 @@ def _check(value: object) -> None:
     elif isinstance(value, list | tuple):
         for item in value:
             _check(item)
-    elif value is not None and not isinstance(value, str | int):
+    elif not isinstance(value, str | int):
         raise TypeError(_NOT_CANONICAL)

@@ -1,9 +1,11 @@
 """Checks of ledgers and receipts afterwards. Nothing here writes or holds a secret.
 
 Each check raises BadData naming its step; a report is the list of steps that held. What a ledger alone cannot show, a
-cut or a fork by the party that holds its key, the heads show that peers have seen (`heads_seen`).
+cut or a fork by the party that holds its key, the heads show that peers have seen (`heads_seen`), and a second copy
+shows which entry is the first to differ (`first_difference`).
 """
 
+import bisect
 import datetime as dt
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,8 +19,10 @@ from cleanroom.keys import verify as verify_signature
 from cleanroom.ledger import receipt as receipts
 from cleanroom.ledger.chain import (
     COSIGN_LABEL,
+    FIRST_FORMAT,
     FORMAT,
     HEAD_LABEL,
+    KEPT,
     Entry,
     Head,
     check_body,
@@ -27,19 +31,22 @@ from cleanroom.ledger.chain import (
     head_message,
     unhex,
 )
-from cleanroom.ledger.ledger import Contents, read
-from cleanroom.ledger.receipt import SignedReceipt
+from cleanroom.ledger.receipt import Receipt, SignedReceipt
+from cleanroom.ledger.spending import Spent, by_month, charges
+from cleanroom.ledger.store import Contents, read
 
 _RECEIPT_LIMIT = 1 << 20
 
 
 @dataclass(frozen=True)
 class AuditReport:
-    """What held. subject: party or room; entries: of the ledger, 0 for a receipt; steps: texts, to be translated."""
+    """What held. subject: party or room; entries: of the ledger, 0 for a receipt; steps: texts, to be translated;
+    spent: of budgets, added up anew."""
 
     subject: str
     entries: int
     steps: tuple[str, ...]
+    spent: tuple[Spent, ...] = ()
 
 
 LEDGER_STEPS = (
@@ -47,11 +54,15 @@ LEDGER_STEPS = (
     "2 order: entries are numbered without gaps, and each has the fields of its kind",
     "3 chain: every entry fixes its own content and the entry before it",
     "4 signatures: the party signed every entry",
-    "5 debits: every release was debited before, and neither happened twice",
-    "6 answers: every stored answer is the one that was released",
+    "5 debits: noise and releases were debited before, nothing happened twice, no month's budget was overdrawn",
+    "6 answers: every stored answer, question and draw of noise is the one on record, and there is no other",
     "7 countersignatures: what peers have signed is in this ledger",
     "8 witnesses: what peers have seen of this ledger is still in it",
 )
+
+
+RELEASE_STEP = "6 ledger: it holds this release"
+"""The last step of a receipt."""
 
 
 def verify_home_ledger(
@@ -63,16 +74,40 @@ def verify_home_ledger(
     `witnesses`: heads of this ledger that others hold.
     """
     contents = read(path)
-    _check_owner(contents, public_key)  # 1
-    _check_order(contents.entries)  # 2
-    _check_chain(contents, public_key)  # 3
-    _check_signatures(contents, public_key)  # 4
-    _check_debits(contents.entries)  # 5
-    _check_answers(contents)  # 6
-    _check_countersignatures(contents, peers)  # 7
-    _check_witnesses(contents, public_key, witnesses)  # 8
+    verify_entries(contents, public_key)  # 1 to 5
+    _check_kept(contents)  # 6
+    verify_heads(contents, public_key, peers, witnesses)  # 7, 8
     steps = LEDGER_STEPS if witnesses else LEDGER_STEPS[:-1]
-    return AuditReport(contents.party, len(contents.entries), steps)
+    return AuditReport(contents.party, len(contents.entries), steps, by_month(contents.entries))
+
+
+def verify_entries(contents: Contents, public_key: bytes) -> None:
+    """Steps 1 to 5: all that entries show of themselves."""
+    _check_owner(contents, public_key)
+    _check_order(contents.entries)
+    _check_chain(contents, public_key)
+    _check_signatures(contents, public_key)
+    _check_debits(contents.entries)
+    if contents.spent not in (None, by_month(contents.entries)):
+        raise BadData("Ledger, step 5, debits: the sums by which budgets are kept are not those of the debits.")
+
+
+def verify_heads(
+    contents: Contents, public_key: bytes, peers: Collection[tuple[str, bytes]] | None, witnesses: Sequence[Head]
+) -> None:
+    """Steps 7 and 8: what peers have signed and seen."""
+    _check_countersignatures(contents, peers)
+    _check_witnesses(contents, public_key, witnesses)
+
+
+def first_difference(one: Sequence[Entry], other: Sequence[Entry]) -> int | None:
+    """Number of the first entry that differs between two verified ledgers of one key; None where one begins the other.
+
+    By bisection: an entry's hash fixes all before it.
+    """
+    both = min(len(one), len(other))
+    place = bisect.bisect_left(range(both), True, key=lambda at: one[at].hash != other[at].hash)
+    return place + 1 if place < both else None
 
 
 def heads_seen(path: Path, key: bytes) -> tuple[Head, ...]:
@@ -99,17 +134,23 @@ def verify_receipt_file(
     signed = SignedReceipt.parse(private_files.read(path, _RECEIPT_LIMIT))
     steps = receipts.verify(signed, keys, contract=contract, answer=answer)
     if ledger is not None:
-        # 6. The ledger holds its release.
-        told = (signed.receipt.question, signed.receipt.table)  # a repeated question has one release, and its table
-        releases = [entry.body for entry in read(ledger).entries if entry.kind == "release"]
-        if told not in [(body["question"], body["table"]) for body in releases]:
-            raise BadData("Receipt, step 6, ledger: this ledger does not hold its release.")
-        steps = (*steps, "6 ledger: it holds this release")
+        steps = (*steps, check_release(signed.receipt, read(ledger).entries))
     return AuditReport(signed.receipt.room, 0, steps)
 
 
+def check_release(receipt: Receipt, entries: Sequence[Entry]) -> str:
+    """Step 6 of a receipt: the ledger holds its release. Raises BadData."""
+    told = (receipt.question, receipt.table)  # a repeated question has one release, and its table
+    if told not in [(entry.body["question"], entry.body["table"]) for entry in entries if entry.kind == "release"]:
+        raise BadData("Receipt, step 6, ledger: this ledger does not hold its release.")
+    paid = [entry.body for entry in entries if entry.kind == "debit" and entry.body["question"] == receipt.question]
+    if any(body["rho_micro"] != receipt.rho_micro for body in paid):
+        raise BadData("Receipt, step 6, ledger: it says another price than the one that was charged.")
+    return RELEASE_STEP
+
+
 def _check_owner(contents: Contents, public_key: bytes) -> None:
-    if contents.format != FORMAT:
+    if contents.format not in (FORMAT, FIRST_FORMAT):
         raise BadData("Ledger, step 1, owner: its version is not known.", "Update this program.")
     if contents.key != public_key.hex():
         raise BadData("Ledger, step 1, owner: it is of another key.")
@@ -146,24 +187,41 @@ def _check_signatures(contents: Contents, public_key: bytes) -> None:
 
 
 def _check_debits(entries: Sequence[Entry]) -> None:
-    done: dict[str, set[object]] = {"debit": set(), "release": set()}
+    done: dict[str, set[object]] = {kind: set() for kind in KEPT}
     for entry in entries:
         if entry.kind not in done:
             continue
         question = entry.body["question"]
         if question in done[entry.kind]:
             raise BadData("Ledger, step 5, debits: entry {seq} repeats an earlier one.", seq=entry.seq)
-        if entry.kind == "release" and question not in done["debit"]:
-            raise BadData("Ledger, step 5, debits: entry {seq} is a release without a debit.", seq=entry.seq)
+        if entry.kind != "debit" and question not in done["debit"]:
+            if entry.kind == "release":
+                raise BadData("Ledger, step 5, debits: entry {seq} is a release without a debit.", seq=entry.seq)
+            raise BadData("Ledger, step 5, debits: entry {seq} is noise without a debit.", seq=entry.seq)
+        if entry.kind == "draws" and question in done["release"]:
+            raise BadData("Ledger, step 5, debits: entry {seq} is noise drawn after its release.", seq=entry.seq)
         done[entry.kind].add(question)
+    _check_budgets(entries)
 
 
-def _check_answers(contents: Contents) -> None:
-    released = {
-        e.body["question"]: e.body["answer"] for e in contents.entries if e.kind == "release" and e.body["answer"]
-    }
-    if released != contents.answers:
-        raise BadData("Ledger, step 6, answers: stored answers are not those that were released.")
+def _check_budgets(entries: Sequence[Entry]) -> None:
+    for entry in entries:
+        if entry.kind == "debit" and int(str(entry.body["rho_micro"])) < 0:
+            raise BadData("Ledger, step 5, debits: entry {seq} gives back what was spent.", seq=entry.seq)
+    for each in charges(entries):
+        if each.rho_micro and each.before + each.rho_micro > each.most_micro:
+            raise BadData("Ledger, step 5, debits: entry {seq} overdraws the budget it names.", seq=each.entry.seq)
+
+
+def _check_kept(contents: Contents) -> None:
+    for kind, field in KEPT.items():
+        on_record = {
+            entry.body["question"]: entry.body[field]
+            for entry in contents.entries
+            if entry.kind == kind and entry.body.get(field)
+        }
+        if on_record != contents.kept[kind]:
+            raise BadData("Ledger, step 6, answers: what is kept with {kind} entries is not what they say.", kind=kind)
 
 
 def _check_countersignatures(contents: Contents, peers: Collection[tuple[str, bytes]] | None) -> None:
@@ -189,13 +247,20 @@ def _check_countersignatures(contents: Contents, peers: Collection[tuple[str, by
 
 
 def _check_witnesses(contents: Contents, public_key: bytes, witnesses: Sequence[Head]) -> None:
-    hashes = _hashes(contents)
-    for head in witnesses:
+    hashes, agreed = _hashes(contents), 0
+    for head in sorted(witnesses, key=lambda head: head.seq):
         head.verify(public_key)
         if head.seq not in hashes:
             raise BadData("Ledger, step 8, witnesses: it is cut: a peer has seen entry {seq}.", seq=head.seq)
         if hashes[head.seq] != head.hash:
-            raise BadData("Ledger, step 8, witnesses: it is forked: a peer has seen another entry {seq}.", seq=head.seq)
+            raise BadData(
+                "Ledger, step 8, witnesses: it is forked: the first entry that differs from what a peer has seen is "
+                "one of {first} to {seq}.",
+                "An export of the other copy tells which: cleanroom audit verify --export.",
+                first=agreed + 1,
+                seq=head.seq,
+            )
+        agreed = head.seq
 
 
 def _hashes(contents: Contents) -> dict[int, str]:

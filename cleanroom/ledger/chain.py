@@ -14,7 +14,9 @@ from cleanroom import canonical
 from cleanroom.errors import BadData
 from cleanroom.keys import verify
 
-FORMAT = "cleanroom-ledger/1"
+FORMAT = "cleanroom-ledger/2"
+FIRST_FORMAT = "cleanroom-ledger/1"
+"""Without budgets, kept questions and draws of noise; what was written in it stays what it was."""
 GENESIS_LABEL = "cleanroom/ledger/1"
 ENTRY_LABEL = "cleanroom/ledger-entry/1"
 HEAD_LABEL = "cleanroom/ledger-head/1"
@@ -22,28 +24,49 @@ COSIGN_LABEL = "cleanroom/ledger-cosign/1"
 
 Body = Mapping[str, canonical.Json]
 
-FIELDS: Mapping[str, Mapping[str, type]] = {
-    "contract": {"contract": str, "room": str, "parties": list},
-    "import": {"dataset": str, "manifest": str, "rows": int},
-    "match": {"contract": str, "protocol": str, "transcript": str, "host": str, "receiver": str, "output": str},
-    "debit": {"question": str, "query": str, "contract": str, "population": str, "by": list, "rho_micro": int},
-    "release": {
-        "question": str,
-        "receipt": str,
-        "recipients": list,
-        "table": str,
-        "rows": int,
-        "withheld": bool,
-        "k": int,
-        "noise": str,
-        "answer": str,
-    },
-    "forget": {"dataset": str, "persons": int, "epoch": str},
-    "countersign": {"peer": str, "key": str, "whose": str, "seq": int, "hash": str, "signature": str},
+_DEBIT: Mapping[str, type] = {
+    "question": str,
+    "query": str,
+    "contract": str,
+    "population": str,
+    "by": list,
+    "rho_micro": int,
 }
-"""Kinds of entries and their fields. Lists hold names. `answer`: SHA-256 of the sealed answer, or ''."""
+FIELDS: Mapping[str, tuple[Mapping[str, type], ...]] = {
+    "contract": ({"contract": str, "room": str, "parties": list},),
+    "import": ({"dataset": str, "manifest": str, "rows": int},),
+    "input": ({"contract": str, "owner": str, "dataset": str, "manifest": str, "rows": int},),
+    "match": ({"contract": str, "protocol": str, "transcript": str, "host": str, "receiver": str, "output": str},),
+    "debit": ({**_DEBIT, "sigma": int, "lineage": str, "most_micro": int, "asked": str}, _DEBIT),
+    "draws": ({"question": str, "draws": str},),
+    "release": (
+        {
+            "question": str,
+            "receipt": str,
+            "recipients": list,
+            "table": str,
+            "rows": int,
+            "withheld": bool,
+            "k": int,
+            "noise": str,
+            "answer": str,
+        },
+    ),
+    "replay": ({"question": str, "same": bool},),
+    "forget": ({"dataset": str, "persons": int, "epoch": str},),
+    "countersign": ({"peer": str, "key": str, "whose": str, "seq": int, "hash": str, "signature": str},),
+}
+"""Kinds of entries and the fields that they have, now and, where there is a second form, in FIRST_FORMAT.
+
+Lists hold names. asked, draws, answer: SHA-256 of what is kept sealed beside the chain, or ''; sigma: of the noise, 0
+without; lineage: the dataset whose budget of `most_micro` a month was charged `rho_micro`, in millionths of ρ, or ''.
+"""
+KEPT = {"debit": "asked", "draws": "draws", "release": "answer"}
+"""Kinds of entries that happen once a question, and their field that fixes what is sealed with each."""
 
 _DIGEST = re.compile("[0-9a-f]{64}")
+_SURROGATE = re.compile("[\ud800-\udfff]")
+"""Half a character, which JSON can say and nothing can hash."""
 _LONGEST = 128
 
 
@@ -118,9 +141,9 @@ def head_message(party: str, key: str, seq: int, hash_: str) -> bytes:
 
 def check_body(kind: str, body: Body) -> None:
     """Raises BadData unless the kind is known and the body has exactly its fields, of their types and short."""
-    fields = FIELDS.get(kind)
-    if fields is None or not _typed(body, fields):
-        raise BadData("A ledger has no entry of the kind {kind} with such fields.", kind=kind if fields else "?")
+    forms = FIELDS.get(kind, ())
+    if not any(_typed(body, fields) for fields in forms):
+        raise BadData("A ledger has no entry of the kind {kind} with such fields.", kind=kind if forms else "?")
 
 
 def is_digest(text: str) -> bool:
@@ -144,5 +167,5 @@ def _fits(value: object, kind: type) -> bool:
     if kind is list:
         return isinstance(value, list | tuple) and all(_fits(item, str) for item in value)
     if kind is str:
-        return isinstance(value, str) and len(value) <= _LONGEST
+        return isinstance(value, str) and len(value) <= _LONGEST and not _SURROGATE.search(value)
     return type(value) is kind

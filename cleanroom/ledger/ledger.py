@@ -1,28 +1,28 @@
-"""A party's ledger on disk: one SQLite file, one writer at a time, every entry on the disk before the call returns.
+"""A party's ledger: one writer at a time, every entry on the disk before the call returns.
 
-An answer to a question is debited before it is computed and recorded before it leaves; either happens once a question,
-however often and by however many processes it is asked. `synchronous=FULL` over a truncated rollback journal is durable
-and leaves one file to back up. A `Ledger` belongs to one thread; open one more for another.
+A question is debited before anything is computed, its noise is drawn once and kept before anything leaves, its answer
+is recorded before it is handed out; each happens once a question, however often and by however many processes it is
+asked, and whenever they are killed. A `Ledger` belongs to one thread; open one more for another.
 """
 
 import datetime as dt
-import hashlib
 import json
-import sqlite3
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 from cleanroom import canonical
-from cleanroom.errors import BadData, UsageError
-from cleanroom.files import replacing
+from cleanroom.errors import BadData, Refused, UsageError
 from cleanroom.keys import verify
+from cleanroom.ledger import store
 from cleanroom.ledger.chain import (
     COSIGN_LABEL,
+    FIRST_FORMAT,
     FORMAT,
     HEAD_LABEL,
+    KEPT,
     Body,
     Entry,
     Head,
@@ -33,19 +33,9 @@ from cleanroom.ledger.chain import (
     head_message,
 )
 from cleanroom.ledger.receipt import Receipt
-from cleanroom.privacy.history import Asked, Question, check_history
-
-_WAIT_SECONDS = 60.0
-_LONGEST_BODY = 1 << 16
-_SCHEMA = """
-CREATE TABLE meta (format TEXT NOT NULL, party TEXT NOT NULL, key TEXT NOT NULL);
-CREATE TABLE entries (
-    seq INTEGER PRIMARY KEY, time TEXT NOT NULL, kind TEXT NOT NULL, body TEXT NOT NULL,
-    previous TEXT NOT NULL, hash TEXT NOT NULL, signature TEXT NOT NULL, subject TEXT NOT NULL
-);
-CREATE TABLE answers (question TEXT PRIMARY KEY, sealed BLOB NOT NULL);
-CREATE UNIQUE INDEX once ON entries (subject, kind) WHERE kind IN ('debit', 'release');
-"""
+from cleanroom.ledger.spending import as_rho, month_of, renewal
+from cleanroom.privacy.history import Asked, DatasetVersion, Question, check_history
+from cleanroom.privacy.quotas import Seen
 
 
 class Sealing(Protocol):
@@ -73,22 +63,32 @@ class UnsafeClear:
 
 
 @dataclass(frozen=True)
+class Charge:
+    """What a question costs, in millionths of ρ, and whom.
+
+    lineage: the dataset charged, by its name in its owner's home, whichever the version, room or recipient; '' where
+    this party owns none. most_micro: its budget of a calendar month by the contract; 0 where noise is off.
+    """
+
+    lineage: str = ""
+    rho_micro: int = 0
+    most_micro: int = 0
+
+    def __post_init__(self) -> None:
+        if self.rho_micro < 0 or self.most_micro < 0:
+            raise UsageError("A charge gives nothing back.")
+
+
+FREE = Charge()
+"""The charge where noise is off."""
+
+
+@dataclass(frozen=True)
 class Debit:
     """The charge for a question. fresh: it was charged now; otherwise it had been before, and nothing was charged."""
 
     entry: Entry
     fresh: bool
-
-
-@dataclass(frozen=True)
-class Contents:
-    """All of a ledger file as it stands, unverified. answers: question → SHA-256 in hex of its sealed answer."""
-
-    format: str
-    party: str
-    key: str
-    entries: tuple[Entry, ...]
-    answers: dict[str, str]
 
 
 class Ledger:
@@ -97,26 +97,21 @@ class Ledger:
     def __init__(self, path: Path, signer: Signer, public_key: bytes, sealing: Sealing) -> None:
         """The ledger at `path`, whose key must be `public_key` (Ed25519, 32 bytes). Raises BadData."""
         self._signer, self._sealing = signer, sealing
-        self._database, (format_, self.party, self.key) = _connect(path)
-        if format_ != FORMAT or self.key != public_key.hex():
+        self._database, (format_, self.party, self.key) = store.connect(path)
+        if format_ not in (FORMAT, FIRST_FORMAT) or self.key != public_key.hex():
             self.close()
             raise BadData(
                 "The ledger {name} is of an unknown version or of another key.",
                 "Restore the home from one backup, as a whole.",
                 name=path.name,
             )
+        if format_ == FIRST_FORMAT:
+            store.upgrade(self._database)
 
     @classmethod
     def create(cls, path: Path, party: str, signer: Signer, public_key: bytes, sealing: Sealing) -> "Ledger":
         """A new, empty ledger. Raises UsageError where there is one: a ledger is never begun again."""
-        if path.exists():
-            raise UsageError("There is a ledger already.", name=path.name)
-        with replacing(path) as aside, _storage():
-            database = sqlite3.connect(aside, isolation_level=None)
-            database.execute("PRAGMA journal_mode = OFF")  # the whole file appears by renaming, or not at all
-            database.executescript(_SCHEMA)
-            database.execute("INSERT INTO meta VALUES (?, ?, ?)", (FORMAT, party, public_key.hex()))
-            database.close()
+        store.create(path, party, public_key)
         return cls(path, signer, public_key, sealing)
 
     def __enter__(self) -> "Ledger":
@@ -130,29 +125,110 @@ class Ledger:
         self._database.close()
 
     def append(self, kind: str, body: Body) -> Entry:
-        """An entry of the kinds contract, import, match or forget (`chain.FIELDS`). Raises BadData for other fields."""
-        if kind not in ("contract", "import", "match", "forget"):
+        """An entry that needs no more than its fields (`chain.FIELDS`). Raises BadData for other fields."""
+        if kind not in ("contract", "import", "input", "match", "replay", "forget"):
             raise UsageError("Entries of the kind {kind} have a call of their own.", kind=kind)
         with self._transaction():
             return self._append(kind, body, _now())
 
-    def debit(self, question: Question, rho_micro: int = 0) -> Debit:
-        """Charge `question` once; on the disk at return. Raises Refused where an earlier question forbids it."""
-        asked = question.asked()
+    def debit(self, question: Question, charge: Charge = FREE) -> Debit:
+        """Charge `question` once ever; charge and question are on the disk at return.
+
+        Raises Refused, and writes nothing, where the budget of the charge's lineage has less left in this month, or
+        where an earlier question forbids this one.
+        """
+        digest, asked = question.digest(), question.asked()
         with self._transaction():
-            charged = self._once("debit", question.digest())
-            if charged:
+            if charged := self._once("debit", digest):
                 return Debit(charged, fresh=False)
-            check_history(asked, self._history(asked.population))
+            if not question.sigma:
+                check_history(asked, self._history(asked.population))
+            now = _now()
+            self._check_budget(charge, now)
+            self._spend(charge, now)
             body: Body = {
-                "question": question.digest(),
+                "question": digest,
                 "query": question.query_digest(),
                 "contract": question.contract,
                 "population": asked.population,
                 "by": list(asked.by),
-                "rho_micro": rho_micro,
+                "sigma": question.sigma,
+                "lineage": charge.lineage,
+                "rho_micro": charge.rho_micro,
+                "most_micro": charge.most_micro,
+                "asked": self._keep("debit", digest, canonical.encode(question.query())),
             }
-            return Debit(self._append("debit", body, _now()), fresh=True)
+            return Debit(self._append("debit", body, now), fresh=True)
+
+    def charged(self, question: Question) -> bool:
+        """Whether it was debited: asked again, it costs nothing."""
+        with store.storage():
+            return self._once("debit", question.digest()) is not None
+
+    def released(self, question: str) -> Entry | None:
+        """The release of the question with this digest."""
+        with store.storage():
+            return self._once("release", question)
+
+    def inputs(self, version: DatasetVersion) -> list[Seen]:
+        """Earlier runs with the same dataset, of whatever version: what its owner declared, and when."""
+        where = "WHERE kind = 'input' AND json_extract(body, '$.owner') = ? AND json_extract(body, '$.dataset') = ?"
+        with store.storage():
+            return [_seen(entry) for entry in self._select(where, version.owner, version.name)]
+
+    def left(self, charge: Charge) -> int:
+        """What the charge's lineage may still be charged this month (UTC), in millionths of ρ."""
+        with store.storage():
+            return max(0, charge.most_micro - self._spent(charge.lineage, _now()))
+
+    def draws(self, question: str, make: Callable[[], bytes]) -> bytes:
+        """The noise of the question with this digest: what is kept, or else `make()`, kept and on the disk at return.
+
+        So a question is sampled once, whatever happens between this call and the release. Raises BadData unless it was
+        debited, where the kept noise was changed, and where an answer was released before any was drawn.
+        """
+        if drawn := self._drawn(question):
+            return drawn
+        drawn_now = make()  # may take long, and nobody else is to wait; what of two is kept first counts
+        with self._transaction():
+            if drawn := self._drawn(question):
+                return drawn
+            kept = self._keep("draws", question, drawn_now)
+            self._append("draws", {"question": question, "draws": kept}, _now())
+            return drawn_now
+
+    def _drawn(self, question: str) -> bytes | None:
+        with store.storage():
+            if entry := self._once("draws", question):
+                return self._kept(entry)
+            if not self._once("debit", question) or self._once("release", question):
+                raise BadData("Noise is drawn after the debit and before the release, at no other time.")
+        return None
+
+    def replays(self, question: str) -> int:
+        """How often the answer to the question was computed again for an audit."""
+        where = "WHERE kind = 'replay' AND json_extract(body, '$.question') = ?"
+        with store.storage():
+            return sum(1 for _ in self._select(where, question))
+
+    def check_head(self, head: Head, key: bytes) -> None:
+        """Raises BadData where a peer's head is not signed by it, or contradicts one that it showed before."""
+        head.verify(key)
+        with store.storage():
+            _check_seen(head, [entry.body for entry in self._countersigned(key, "theirs")])
+
+    def questions(self, population: str) -> list[dict[str, Any]]:
+        """`Question.query()` of everything that was debited over this population, in order.
+
+        A question from before ledgers kept them has its `by` and no sums; it was about everybody, without noise.
+        """
+        with store.storage():
+            return [self._asked(entry) for entry in self._debits(population)]
+
+    def rooms(self, population: str) -> set[str]:
+        """Digests of the contracts under which this population was asked about without noise."""
+        with store.storage():
+            return {str(entry.body["contract"]) for entry in self._debits(population) if not entry.body.get("sigma")}
 
     def record_release(self, receipt: Receipt, answer: bytes | None = None) -> Entry:
         """Record the release, and seal and keep its answer where this party may have it; on the disk at return.
@@ -161,30 +237,24 @@ class Ledger:
         caller hands out `stored_answer`. Raises BadData where the question was never debited.
         """
         with self._transaction():
-            released = self._once("release", receipt.question)
-            if released:
+            if released := self._once("release", receipt.question):
                 return released
             if not self._once("debit", receipt.question):
                 raise BadData("A release without a debit cannot be recorded.")
-            sealed = None if answer is None else self._sealing.wrap(_answer_name(receipt.question), answer)
-            if sealed is not None:
-                self._database.execute("INSERT INTO answers VALUES (?, ?)", (receipt.question, sealed))
-            return self._append("release", receipt.ledger_body(_sha256(sealed)), _now())
+            kept = "" if answer is None else self._keep("release", receipt.question, answer)
+            return self._append("release", receipt.ledger_body(kept), _now())
 
     def stored_answer(self, question: str) -> bytes | None:
         """The kept answer to the question with this digest, or None. Raises BadData where it was changed."""
-        with _storage():
-            row = self._database.execute("SELECT sealed FROM answers WHERE question = ?", (question,)).fetchone()
+        with store.storage():
             released = self._once("release", question)
-        if row is None:
-            return None
-        if released is None or released.body["answer"] != _sha256(row[0]):
-            raise BadData("A stored answer is not the one that was released.", "Run: cleanroom audit verify.")
-        return self._sealing.unwrap(_answer_name(question), row[0])
+            if released is None or not released.body["answer"]:
+                return None
+            return self._kept(released)
 
     def head(self) -> Head:
         """The newest entry, signed; of an empty ledger its beginning."""
-        with _storage():
+        with store.storage():
             entry = self._last()
         return self._head(0, genesis(self.party, bytes.fromhex(self.key))) if entry is None else self._of(entry)
 
@@ -196,13 +266,7 @@ class Ledger:
         """
         head.verify(key)
         with self._transaction():
-            seen = [entry.body for entry in self._countersigned(key, "theirs")]
-            if any(body["seq"] == head.seq and body["hash"] != head.hash for body in seen):
-                raise BadData("{party} shows another ledger than before: it is forked.", party=head.party)
-            newest = max((int(str(body["seq"])) for body in seen), default=-1)
-            if head.seq < newest:
-                raise BadData("{party} shows an older ledger than before: it is cut.", party=head.party)
-            if head.seq > newest:
+            if head.seq > _check_seen(head, [entry.body for entry in self._countersigned(key, "theirs")]):
                 self._append("countersign", _countersign_body(head.party, key, "theirs", head, head.signature), _now())
         return self._signer.sign(COSIGN_LABEL, head.message())
 
@@ -216,6 +280,56 @@ class Ledger:
             if not any(entry.body["hash"] == head.hash for entry in self._countersigned(key, "ours")):
                 self._append("countersign", _countersign_body(peer, key, "ours", head, cosignature.hex()), _now())
 
+    def _check_budget(self, charge: Charge, now: str) -> None:
+        left = charge.most_micro - self._spent(charge.lineage, now)
+        if charge.lineage and charge.rho_micro and charge.rho_micro > left:
+            raise Refused(
+                "This month's budget of {dataset} does not allow the question: it costs ρ {cost}, and ρ {left} of "
+                "{most} are left.",
+                "The budget renews on {day} (UTC). A wider interval, --within, costs less.",
+                dataset=charge.lineage,
+                cost=as_rho(charge.rho_micro),
+                left=as_rho(max(0, left)),
+                most=as_rho(charge.most_micro),
+                day=renewal(now),
+            )
+
+    def _spent(self, lineage: str, now: str) -> int:
+        """In millionths of ρ, from this month on: a clock that was set back frees nothing. For nobody it is 0."""
+        if not lineage:
+            return 0
+        asked = "SELECT coalesce(sum(rho_micro), 0) FROM spending WHERE lineage = ? AND month >= ?"
+        return int(self._database.execute(asked, (lineage, month_of(now))).fetchone()[0])
+
+    def _spend(self, charge: Charge, now: str) -> None:
+        if charge.lineage and charge.rho_micro:
+            adding = (
+                "INSERT INTO spending VALUES (?, ?, ?) "
+                "ON CONFLICT DO UPDATE SET rho_micro = rho_micro + excluded.rho_micro"
+            )
+            self._database.execute(adding, (charge.lineage, month_of(now), charge.rho_micro))
+
+    def _keep(self, kind: str, question: str, secret: bytes) -> str:
+        """Seals what belongs to an entry; returns what the entry says of it."""
+        sealed = self._sealing.wrap(_name(kind, question), secret)
+        self._database.execute(f"INSERT INTO {store.TABLES[kind]} VALUES (?, ?)", (question, sealed))  # noqa: S608
+        return store.sha256(sealed)
+
+    def _kept(self, entry: Entry) -> bytes:
+        """What was kept with an entry. Raises BadData where it is not the same any more."""
+        question = str(entry.body["question"])
+        asked = f"SELECT sealed FROM {store.TABLES[entry.kind]} WHERE question = ?"  # noqa: S608
+        row = self._database.execute(asked, (question,)).fetchone()
+        if row is None or store.sha256(row[0]) != entry.body[KEPT[entry.kind]]:
+            raise BadData("What the ledger keeps of a question was changed.", "Run: cleanroom audit verify.")
+        return self._sealing.unwrap(_name(entry.kind, question), row[0])
+
+    def _asked(self, debit: Entry) -> dict[str, Any]:
+        if "asked" not in debit.body:
+            return {"by": debit.body["by"], "sums": []}
+        query: dict[str, Any] = json.loads(self._kept(debit))
+        return query
+
     def _append(self, kind: str, body: Body, time: str) -> Entry:
         check_body(kind, body)
         last = self._last()
@@ -224,8 +338,8 @@ class Ledger:
         hash_ = entry_hash(seq, time, kind, body, previous)
         entry = Entry(seq, time, kind, body, previous, hash_, self._head(seq, hash_).signature)
         text = canonical.encode(body).decode()
-        row = (seq, time, kind, text, previous, hash_, entry.signature, _subject(body))
-        self._database.execute("INSERT INTO entries VALUES (?, ?, ?, ?, ?, ?, ?, ?)", row)
+        row = (seq, time, kind, text, previous, hash_, entry.signature, *store.found_in(body))
+        self._database.execute(f"INSERT INTO entries VALUES ({', '.join('?' * len(row))})", row)  # noqa: S608
         return entry
 
     def _head(self, seq: int, hash_: str) -> Head:
@@ -239,92 +353,41 @@ class Ledger:
         return next(self._select("ORDER BY seq DESC LIMIT 1"), None)
 
     def _once(self, kind: str, question: str) -> Entry | None:
-        where = "WHERE subject = ? AND kind = ? AND kind IN ('debit', 'release')"
-        return next(self._select(where, question, kind), None)
+        return next(self._select(store.ONCE, question, kind), None)
+
+    def _debits(self, population: str) -> Iterator[Entry]:
+        return self._select("WHERE kind = 'debit' AND population = ? ORDER BY seq", population)
 
     def _history(self, population: str) -> list[Asked]:
-        where = "WHERE kind = 'debit' AND json_extract(body, '$.population') = ?"
-        return [Asked(population, tuple(entry.body["by"])) for entry in self._select(where, population)]  # type: ignore[arg-type]
+        """Questions that were answered without noise."""
+        exact = (entry for entry in self._debits(population) if not entry.body.get("sigma"))
+        return [Asked(population, tuple(entry.body["by"])) for entry in exact]  # type: ignore[arg-type]
 
     def _countersigned(self, key: bytes, whose: str) -> Iterator[Entry]:
         where = "WHERE kind = 'countersign' AND json_extract(body, '$.key') = ? AND json_extract(body, '$.whose') = ?"
         return self._select(where, key.hex(), whose)
 
     def _select(self, where: str, *parameters: str) -> Iterator[Entry]:
-        return map(_entry, self._database.execute(f"SELECT * FROM entries {where}", parameters))  # noqa: S608
+        return map(store.entry_of, self._database.execute(f"SELECT * FROM entries {where}", parameters))  # noqa: S608
 
-    @contextmanager
-    def _transaction(self) -> Iterator[None]:
-        """All or nothing, alone: BEGIN IMMEDIATE takes the write lock before anything is read."""
-        with _storage():
-            self._database.execute("BEGIN IMMEDIATE")
-            try:
-                yield
-                self._database.execute("COMMIT")
-            finally:
-                if self._database.in_transaction:
-                    self._database.execute("ROLLBACK")
+    def _transaction(self) -> AbstractContextManager[None]:
+        return store.transaction(self._database)
 
 
-def read(path: Path) -> Contents:
-    """Everything that stands in the ledger file at `path`, unverified. Raises BadData where it cannot be read."""
-    database, (format_, party, key) = _connect(path)
-    try:
-        with _storage():
-            database.execute("BEGIN")  # both tables as of one moment
-            entries = tuple(map(_entry, database.execute("SELECT * FROM entries ORDER BY seq")))
-            answers = {str(row[0]): _sha256(row[1]) for row in database.execute("SELECT question, sealed FROM answers")}
-    finally:
-        database.close()
-    return Contents(format_, party, key, entries, answers)
+def _check_seen(head: Head, seen: list[Body]) -> int:
+    """The newest place that was seen, -1 for none. Raises BadData where `head` contradicts what was seen."""
+    if any(body["seq"] == head.seq and body["hash"] != head.hash for body in seen):
+        raise BadData("{party} shows another ledger than before: it is forked.", party=head.party)
+    newest = max((int(str(body["seq"])) for body in seen), default=-1)
+    if head.seq < newest:
+        raise BadData("{party} shows an older ledger than before: it is cut.", party=head.party)
+    return newest
 
 
-def _connect(path: Path) -> tuple[sqlite3.Connection, tuple[str, str, str]]:
-    """The file, open for writing, and what it says of itself: format, party, key."""
-    if not path.is_file():
-        raise BadData("The ledger {name} is missing.", "Restore it from a backup.", name=path.name)
-    with _storage():
-        uri = path.resolve().as_uri() + "?mode=rw"
-        database = sqlite3.connect(uri, uri=True, timeout=_WAIT_SECONDS, isolation_level=None)
-        try:
-            for setting in ("trusted_schema = OFF", "journal_mode = TRUNCATE", "synchronous = FULL"):
-                database.execute(f"PRAGMA {setting}")
-            rows = database.execute("SELECT format, party, key FROM meta").fetchall()
-            if len(rows) != 1 or not all(isinstance(value, str) for value in rows[0]):
-                raise BadData("The ledger does not say whose it is.", "Restore it from a backup.")
-        except (sqlite3.Error, BadData):
-            database.close()
-            raise
-    return database, (rows[0][0], rows[0][1], rows[0][2])
-
-
-@contextmanager
-def _storage() -> Iterator[None]:
-    try:
-        yield
-    except sqlite3.Error as error:
-        raise BadData(
-            "The ledger could not be read or written: {reason}.",
-            "Check free space and rights, then run: cleanroom audit verify.",
-            reason=getattr(error, "sqlite_errorname", type(error).__name__),
-        ) from error
-
-
-def _entry(row: tuple[Any, ...]) -> Entry:
-    """An entry from a row that may have been tampered with. Raises BadData unless it is of an entry's types."""
-    try:
-        body = json.loads(row[3]) if len(row[3]) <= _LONGEST_BODY else None
-    except (ValueError, TypeError, RecursionError):
-        body = None
-    texts = (*row[1:3], *row[4:])
-    if not isinstance(body, dict) or not all(isinstance(text, str) for text in texts) or row[7] != _subject(body):
-        raise BadData("Entry {seq} of the ledger is damaged.", "Restore it from a backup.", seq=row[0])
-    return Entry(row[0], row[1], row[2], body, *row[4:7])
-
-
-def _subject(body: Body) -> object:
-    """What a debit and a release are looked up by; it stands beside the body, since indexes cannot look into it."""
-    return body.get("question", "")
+def _seen(entry: Entry) -> Seen:
+    body = entry.body
+    version = DatasetVersion(str(body["owner"]), str(body["dataset"]), str(body["manifest"]), int(str(body["rows"])))
+    return Seen(version, dt.datetime.fromisoformat(entry.time))
 
 
 def _countersign_body(peer: str, key: bytes, whose: str, head: Head, signature: str) -> Body:
@@ -338,13 +401,13 @@ def _countersign_body(peer: str, key: bytes, whose: str, head: Head, signature: 
     }
 
 
-def _answer_name(question: str) -> str:
-    return f"answer/{question}"
-
-
-def _sha256(sealed: bytes | None) -> str:
-    return "" if sealed is None else hashlib.sha256(sealed).hexdigest()
+def _name(kind: str, question: str) -> str:
+    """What a sealed thing opens under, and under nothing else."""
+    return f"{_SEALED_AS[kind]}/{question}"
 
 
 def _now() -> str:
     return dt.datetime.now(dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+_SEALED_AS = {"debit": "question", "draws": "draws", "release": "answer"}

@@ -16,14 +16,18 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from cleanroom import canonical
+from cleanroom.enclave.query import Where
 from cleanroom.errors import BadData, UsageError
 from cleanroom.keys import verify as verify_signature
 from cleanroom.ledger.chain import Signer, is_digest, unhex
-from cleanroom.privacy.history import DatasetVersion, Question
+from cleanroom.privacy.history import DatasetVersion, Question, plain_where
 from cleanroom.privacy.ranges import Range
 from cleanroom.privacy.threshold import Rules
 
-FORMAT = "cleanroom-receipt/1"
+FORMAT = "cleanroom-receipt/2"
+FIRST_FORMAT = "cleanroom-receipt/1"
+"""Without the entries of `_LATER`, and of a time when there was no noise."""
+_LATER = ("where", "code", "plan")
 LABEL = "cleanroom/receipt/1"
 TABLE_LABEL = b"cleanroom/table/1"
 SALT_BYTES = 16
@@ -35,7 +39,9 @@ class Receipt:
 
     question: digest of the canonical question; transcript: digest of the match's channel; isolation: how the enclave
     was kept apart, in the engine's words; table, rows, columns: salted digest and shape of what was released; people:
-    size of the match as a range; withheld: whether groups may have stayed behind.
+    size of the match as a range, with noise of the groups shown; withheld: whether groups may have stayed behind;
+    where: whom the question was about, cells being numbers or value tokens; code: of the program at the host; plan: it
+    is a planning cube, whose `rows` are the cells of all its tables.
     """
 
     room: str
@@ -58,27 +64,38 @@ class Receipt:
     time: str
     epoch: str = ""
     rho_micro: int = 0
+    where: Where = ()
+    code: str = ""
+    plan: bool = False
     format: str = field(default=FORMAT)
 
     def __post_init__(self) -> None:
-        if self.format != FORMAT:
+        later = self.where or self.code or self.plan or self.rules.sigma
+        if self.format not in (FORMAT, FIRST_FORMAT) or (self.format == FIRST_FORMAT and later):
             raise BadData("This receipt has a format that this version does not know.", "Update this program.")
         for digest in (self.contract, self.question, self.transcript, self.table):
             if not is_digest(digest):
                 raise BadData("A digest in the receipt is not a SHA-256 in hex.")
         if not self.recipients or not self.purposes or not self.datasets:
             raise BadData("A receipt names datasets, recipients and purposes.")
-        texts = (self.room, self.protocol, self.isolation, self.time, self.epoch, *self.by, *self.sums)
+        texts = (self.room, self.protocol, self.isolation, self.time, self.epoch, self.code, *self.by, *self.sums)
         lists = (*self.recipients, *self.purposes, *(v for d in self.datasets for v in (d.owner, d.name, d.manifest)))
         numbers = (self.rows, self.columns, self.rho_micro, *(version.rows for version in self.datasets))
         if not all(isinstance(text, str) for text in texts + lists):
             raise BadData("A text in the receipt is not a text.")
-        if not all(type(number) is int and number >= 0 for number in numbers) or type(self.withheld) is not bool:
+        if (
+            not all(type(number) is int and number >= 0 for number in numbers)
+            or type(self.withheld) is not bool
+            or (type(self.plan) is not bool)
+        ):
             raise BadData("A number in the receipt is not a number.")
 
     def plain(self) -> dict[str, Any]:
         """As canonical JSON."""
-        return {**dataclasses.asdict(self), "query": self.asked().query_digest()}
+        plain = {**dataclasses.asdict(self), "query": self.asked().query_digest(), "rules": self.rules.plain()}
+        if self.format == FIRST_FORMAT:
+            return {name: value for name, value in plain.items() if name not in _LATER}
+        return {**plain, "where": plain_where(self.where)}
 
     def digest(self) -> str:
         """SHA-256 in hex over the canonical form: what is signed and what ledgers hold."""
@@ -86,7 +103,8 @@ class Receipt:
 
     def asked(self) -> Question:
         """The question that it answers."""
-        return Question(self.by, self.sums, self.contract, self.datasets, self.epoch)
+        return Question(self.by, self.sums, self.contract, self.datasets, self.epoch, self.where, self.rules.sigma,
+                        self.plan)  # fmt: skip
 
     def ledger_body(self, answer: str) -> dict[str, canonical.Json]:
         """What a ledger holds of it, with the digest of the sealed answer."""
@@ -131,13 +149,15 @@ class SignedReceipt:
         try:
             whole = json.loads(content)
             fields = dict(whole["receipt"])
-            if fields.get("format") != FORMAT:
+            if fields.get("format") not in (FORMAT, FIRST_FORMAT):
                 raise BadData("This receipt has a format that this version does not know.", "Update this program.")
             del fields["query"]
             fields["datasets"] = tuple(DatasetVersion(**version) for version in fields["datasets"])
             fields["rules"], fields["people"] = Rules(**fields["rules"]), Range(**fields["people"])
             for name in ("by", "sums", "recipients", "purposes"):
                 fields[name] = tuple(fields[name])
+            boxes = fields.get("where", [])
+            fields["where"] = tuple(tuple((name, tuple(cells)) for name, cells in box) for box in boxes)
             signed = cls(Receipt(**fields), {party: str(text) for party, text in whole["signatures"].items()})
             if signed.encode() != content.strip():
                 raise BadData("The receipt is not in its canonical form.")
@@ -174,7 +194,10 @@ def verify(
         raise BadData("Receipt, step 3, contract: its question or recipients do not fit the rest of it.")
     # 4. What it says was released keeps the rules that it names.
     few = receipt.people.withheld or receipt.people.high < receipt.rules.k
-    if (few and receipt.rows) or receipt.rules.k * receipt.rows > receipt.people.high:
+    if receipt.plan:
+        if not receipt.rules.sigma:
+            raise BadData("Receipt, step 4, rules: a plan was released without noise.")
+    elif (few and receipt.rows) or receipt.rules.least * receipt.rows > receipt.people.high:
         raise BadData("Receipt, step 4, rules: more groups were released than k allows.")
     # 5. The table at hand is the one released.
     if answer is not None:

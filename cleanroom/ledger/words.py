@@ -6,7 +6,7 @@ from pathlib import Path
 
 from cleanroom.errors import BadData
 from cleanroom.ledger.chain import Entry, check_body
-from cleanroom.ledger.ledger import read
+from cleanroom.ledger.store import read
 
 TEXTS: Mapping[str, str] = {
     "contract": "The contract {contract} of the room {room} is in force between {parties}.",
@@ -20,11 +20,17 @@ TEXTS: Mapping[str, str] = {
     "rows; {host} learned sizes, the overlap of pseudonyms, how often each token occurs, and exact counts of groups.",
     "keyed/size": "Both sides learned each other's number of rows; {host} learned sizes, the overlap of pseudonyms, "
     "how often each token occurs, and exact counts of groups.",
+    "replay": "An answer was computed again for an audit.",
+    "input": "{owner} brought its dataset {dataset} with {rows} rows to a run.",
     "debit": "A question by {by} was charged with {rho_micro} millionths of ρ.",
+    "debit/lineage": "A question by {by} was charged with {rho_micro} millionths of ρ, to the budget of {lineage}.",
+    "draws": "The noise of a question was drawn, and kept.",
     "release": "{recipients} learned a table of {rows} groups of at least {k} people each, counted exactly "
     "(noise off).",
     "release/withheld": "{recipients} learned a table of {rows} groups of at least {k} people each, counted exactly "
     "(noise off); other groups may be withheld.",
+    "release/noise": "{recipients} learned a table of {rows} groups, with noise on every number; other groups may be "
+    "withheld.",
     "forget": "{persons} persons were forgotten in the dataset {dataset}.",
     "countersign/theirs": "{peer} showed its ledger up to entry {seq}.",
     "countersign/ours": "{peer} countersigned this ledger up to entry {seq}.",
@@ -53,6 +59,10 @@ def _row(entry: Entry) -> Row:
     body, key = dict(_readable(entry)), entry.kind
     if entry.kind == "match":
         key = f"{body['protocol']}/{body['output']}"
+    elif entry.kind == "debit" and body.get("lineage"):
+        key = "debit/lineage"
+    elif entry.kind == "release" and body["noise"] != "off":
+        key = "release/noise"
     elif entry.kind == "release" and body["withheld"]:
         key = "release/withheld"
     elif entry.kind == "countersign":

@@ -7,7 +7,7 @@ import pyarrow as pa
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from cleanroom.keystore import Wrapping
-from cleanroom.ledger.ledger import Ledger
+from cleanroom.ledger.ledger import Charge, Ledger
 from cleanroom.ledger.receipt import Receipt, table_digest
 from cleanroom.privacy.history import DatasetVersion, Question
 from cleanroom.privacy.ranges import size_range
@@ -47,8 +47,12 @@ def side(folder: Path, name: str = "merchant", seed: int = 1) -> Side:
     return Side(name, Keys(seed), folder / f"{name}.sqlite")
 
 
-def question(*by: str) -> Question:
-    return Question(by or ("level",), ("spend",), "c" * 64, DATASETS)
+COST = Charge("crm", 2_500, 25_000)
+"""Of a noised question, in a budget for ten."""
+
+
+def question(*by: str, sigma: int = 0) -> Question:
+    return Question(by or ("level",), ("spend",), "c" * 64, DATASETS, sigma=sigma)
 
 
 def receipt(asked: Question | None = None, **changes: object) -> Receipt:
@@ -63,7 +67,7 @@ def receipt(asked: Question | None = None, **changes: object) -> Receipt:
         "protocol": "dh",
         "transcript": "d" * 64,
         "isolation": "process without network",
-        "rules": Rules(),
+        "rules": Rules(noise="gaussian", sigma=asked.sigma, draws=1) if asked.sigma else Rules(),
         "recipients": ("platform",),
         "purposes": ("audience overlap",),
         "table": table_digest(TABLE, SALT),
@@ -86,3 +90,7 @@ def story(owner: Side) -> None:
         ledger.debit(question())
         ledger.record_release(receipt(), b"the answer")
         ledger.append("forget", {"dataset": "crm", "persons": 2, "epoch": "1"})
+        noised = question("city", sigma=20)
+        ledger.debit(noised, COST)
+        ledger.draws(noised.digest(), lambda: b"the noise")
+        ledger.record_release(receipt(noised), b"the noised answer")

@@ -81,7 +81,7 @@ def test_any_changed_byte_is_noticed(data):
 @pytest.mark.parametrize(
     "change",
     [
-        {"format": "cleanroom-receipt/2"},
+        {"format": "cleanroom-receipt/9"},
         {"rows": "2"},
         {"rows": -1},
         {"withheld": 1},
