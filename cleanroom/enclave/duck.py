@@ -6,7 +6,7 @@ texts may hold values, so none is ever passed on.
 
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 import duckdb
@@ -15,9 +15,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from cleanroom.enclave import products, sql, tables
+from cleanroom.enclave import products, sql, subtraction, tables
+from cleanroom.enclave.coding import Coding, narrow
 from cleanroom.enclave.errors import LimitReached
-from cleanroom.enclave.query import COUNTED, PEOPLE, Groups, Query
+from cleanroom.enclave.query import COUNTED, PEOPLE, Cells, Groups, Query
 from cleanroom.errors import UsageError
 from protocols.errors import BadMessage
 
@@ -51,7 +52,8 @@ class DuckEngine:
         self._deadline = 0.0
         self._loaded: dict[str, tables.Loaded] = {}
         self._slots: dict[str, tables.Slots] = {}
-        self._matched: pa.Table | None = None
+        self._matched: Coding | None = None
+        self._positions: dict[str, NDArray[np.int64]] = {}
         self._connection: duckdb.DuckDBPyConnection | None = None
 
     def load(self, dataset: str, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> int:
@@ -66,13 +68,11 @@ class DuckEngine:
         if self._loaded or self._matched is not None:
             raise UsageError("The enclave has rows already.", "Start an enclave for each match.")
         loaded = self._read(schema, batches)
-        position = tables.as_array(np.arange(loaded.rows, dtype=np.int64))
-        plain = loaded.plain_table()
-        # "" has no slots: it keeps the number of rows where there are no other columns
-        columns = {sql.position_column(dataset): position for dataset in ("", *loaded.slots)}
-        self._matched = pa.table(columns | {name: plain.column(name) for name in plain.column_names})
-        self._slots = loaded.slots
-        return loaded.rows
+        self._slots, rows = loaded.slots, loaded.rows
+        self._positions = dict.fromkeys(loaded.slots, np.arange(rows, dtype=np.int64))
+        columns, loaded.plain = dict(zip(loaded.schema.names, loaded.plain_table().columns, strict=True)), []
+        self._keep(columns, rows)
+        return rows
 
     def drop(self, tokens: NDArray[np.uint8]) -> dict[str, int]:
         """Leave out the rows of these tokens (uint8[n, 16]) before the match; dataset → rows left out."""
@@ -95,33 +95,31 @@ class DuckEngine:
         for dataset, (side, loaded) in zip((left, right), sides.items(), strict=True):
             chosen, plain = pairs.column(side), loaded.plain_table()
             columns |= {name: plain.column(name).take(chosen) for name in plain.column_names}
-            columns[sql.position_column(dataset)] = chosen
+            self._positions[dataset] = tables.as_numbers(chosen)
             self._slots |= loaded.slots
         tables.check_distinct(columns)
-        self._matched = pa.table(columns)
-        self._budget.held = self._matched.nbytes + sum(slots.nbytes for slots in self._slots.values())
+        self._keep(columns, len(pairs))
         return len(pairs)
 
     def positions(self, dataset: str) -> pa.Int64Array:
         """Which rows of `dataset` are matched: positions in the order it was loaded, ascending."""
-        name = sql.position_column(dataset)
-        matched = self._ready()
-        if name not in matched.column_names:
+        self._ready()
+        if dataset not in self._positions:
             raise UsageError("The enclave has no dataset {dataset}.", dataset=dataset)
-        return tables.as_array(np.sort(tables.as_numbers(matched.column(name))))
+        return tables.as_array(np.sort(self._positions[dataset]))
 
     def run(self, query: Query, public_keys: Mapping[str, int]) -> Groups:
         """See `Engine.run`."""
         matched = self._ready()
-        _check_columns(query, matched.schema, self._slots, public_keys)
+        _check_columns(query, matched.kinds, self._slots, public_keys)
+        coded = matched.coded(query)
         with self._duckdb() as connection:
-            connection.register(sql.MATCHED, matched)
-            table = _typed(connection.sql(sql.groups(query)).to_arrow_table(), query, matched.schema)
+            table = _typed(connection.sql(sql.groups(coded)).to_arrow_table(), query, matched)
             ciphertexts = {
                 dataset: products.group_products(
                     public_keys[dataset],
                     self._slots[dataset],
-                    self._places(connection, query, dataset),
+                    self._places(connection, coded, dataset),
                     len(table),
                     self._look,
                 )
@@ -129,11 +127,39 @@ class DuckEngine:
             }
         return Groups(table, ciphertexts)
 
+    def subtractable(self, query: Query, earlier: Sequence[Query], k: int) -> bool:
+        """See `Engine.subtractable`."""
+        matched = self._ready()
+        asked = (query, *earlier)
+        for each in asked:
+            _check_columns(Query(each.by, (), each.where), matched.kinds, {}, {})
+        names = {name for each in asked for name in (*each.by, *each.conditions)}
+        cells = Query(tuple(sorted(names)))
+        with self._duckdb() as connection:
+            table = _typed(connection.sql(sql.groups(cells)).to_arrow_table(), cells, matched)
+            return subtraction.subtractable(table, query, earlier, k, self._look)
+
     def _read(self, schema: pa.Schema, batches: Iterable[pa.RecordBatch], dataset: str | None = None) -> tables.Loaded:
         try:
             return tables.read(schema, batches, self._budget, dataset)
         except MemoryError:
             raise self._budget.exceeded() from None
+
+    def _keep(self, columns: dict[str, pa.ChunkedArray], rows: int) -> None:
+        """The matched rows as DuckDB's own table, each column let go when it is coded."""
+        coding, coded = Coding(), {}
+        for name in list(columns):
+            coded[name] = coding.code(name, columns.pop(name))
+        for dataset in self._slots:
+            coded[sql.position_column(dataset)] = narrow(pa.chunked_array([tables.as_array(self._positions[dataset])]))
+        if not coded:  # rows are counted, and a row needs a column
+            coded[sql.position_column("")] = tables.as_array(np.zeros(rows, np.int8))
+        with self._duckdb() as connection:
+            connection.register(sql.ROWS, pa.table(coded))
+            connection.execute(sql.keep())
+            connection.unregister(sql.ROWS)
+        self._matched = coding
+        self._budget.held = sum(slots.nbytes for slots in self._slots.values())
 
     def _pairs(self, sides: Mapping[str, tables.Loaded]) -> pa.Table:
         """Columns `left` and `right`: the positions of each matched person.
@@ -165,7 +191,7 @@ class DuckEngine:
         """int64[rows of dataset]: each row's group, -1 where the row is not matched."""
         places = np.full(self._slots[dataset].rows, -1, np.int64)
         members = connection.sql(sql.memberships(query, dataset)).to_arrow_table()
-        places[tables.as_numbers(members.column("position"))] = tables.as_numbers(
+        places[tables.as_numbers(members.column("position").cast(pa.int64()))] = tables.as_numbers(
             members.column(sql.GROUP).cast(pa.int64())
         )
         return places
@@ -175,7 +201,7 @@ class DuckEngine:
             raise UsageError("The enclave has no dataset {dataset}.", dataset=name)
         return self._loaded[name]
 
-    def _ready(self) -> pa.Table:
+    def _ready(self) -> Coding:
         if self._matched is None:
             raise UsageError("There are no matched rows in the enclave yet.", "Load and match first.")
         return self._matched
@@ -227,14 +253,16 @@ def _check_unique(dataset: str, high: NDArray[np.uint64], low: NDArray[np.uint64
 
 
 def _check_columns(
-    query: Query, schema: pa.Schema, slots: Mapping[str, object], public_keys: Mapping[str, int]
+    query: Query, kinds: Mapping[str, pa.DataType], slots: Mapping[str, object], public_keys: Mapping[str, int]
 ) -> None:
     """Raise UsageError for what a query names and the enclave does not have, before any SQL is made."""
-    for name in (*query.by, *query.plain_sums):
-        if name not in schema.names:
+    for name in (*query.by, *query.plain_sums, *query.conditions):
+        if name not in kinds:
             raise UsageError("The enclave has no column {name}.", "The contract names the columns.", name=name)
+    for name, cells in (side for box in query.where for side in box):
+        _check_cells(name, cells, kinds[name])
     for name in query.plain_sums:
-        if schema.field(name).type != pa.int64():
+        if kinds[name] != pa.int64():
             raise UsageError("Column {name} is not a whole number, so it has no sum.", name=name)
     for dataset in query.slots:
         if dataset not in slots:
@@ -243,13 +271,24 @@ def _check_columns(
             raise UsageError("The public key of {dataset} is missing.", dataset=dataset)
 
 
-def _typed(table: pa.Table, query: Query, schema: pa.Schema) -> pa.Table:
-    """The groups with the types that the columns came in, and sums as int64. Raises LimitReached beyond 64 bits."""
-    kinds = [schema.field(name) for name in query.by] + [pa.field(PEOPLE, pa.int64())]
-    for name in query.plain_sums:
-        kinds += [pa.field(name, pa.int64()), pa.field(name + COUNTED, pa.int64())]
+def _check_cells(name: str, cells: Cells, kind: pa.DataType) -> None:
+    """Raise UsageError for cells that no value of the column could be."""
+    if pa.types.is_fixed_size_binary(kind):
+        fits = all(isinstance(cell, str) and len(cell) == 2 * kind.byte_width for cell in cells)
+    else:
+        fits = kind == pa.int64() and all(isinstance(cell, int) for cell in cells)
+    if not fits:
+        raise UsageError(
+            "Column {name} does not hold cells of this kind.", "The contract names the columns.", name=name
+        )
+
+
+def _typed(table: pa.Table, query: Query, coding: Coding) -> pa.Table:
+    """The groups with the values that the codes stand for, and sums as int64. Raises LimitReached beyond 64 bits."""
+    columns = {name: coding.decoded(name, table.column(name)) for name in query.by}
+    numbers = [PEOPLE, *(name for total in query.plain_sums for name in (total, total + COUNTED))]
     try:
-        columns = [pc.cast(table.column(kind.name), kind.type) for kind in kinds]
+        columns |= {name: pc.cast(table.column(name), pa.int64()) for name in numbers}
     except pa.ArrowInvalid:
         raise LimitReached("A sum does not fit 64 bits.", "Narrow the bounds of the summed columns.") from None
-    return pa.table(dict(zip([kind.name for kind in kinds], columns, strict=True)))
+    return pa.table(columns)

@@ -9,7 +9,7 @@ class LimitReached(Refused):
 
 
 TRAVELLING: dict[str, type[CleanroomError | ProtocolError]] = {
-    kind.__name__: kind for kind in (BadData, BadMessage, Interrupted, LimitReached, UsageError)
+    kind.__name__: kind for kind in (BadData, BadMessage, Interrupted, LimitReached, Refused, UsageError)
 }
 """The errors that an enclave process may name to the party that started it."""
 

@@ -1,10 +1,12 @@
 """The enclave process: gives up what it does not need, says what that was, then answers its party.
 
 Started by `handle.start` with one inherited socket. It must not start a thread before it is in its sandbox, nor load
-anything heavy but the kernels of ciphertext sums, which could not be loaded from inside; and what it writes on stderr,
-should it ever fail, names places in the code and nothing of the data.
+anything heavy but what could not be loaded from inside: the kernels of ciphertext sums, and programs that only root may
+read. What it writes on stderr, should it ever fail, names places in the code and nothing of the data.
 """
 
+import importlib
+import math
 import os
 import signal
 import socket
@@ -15,28 +17,37 @@ from types import TracebackType
 
 from cleanroom.enclave import sandbox
 from cleanroom.enclave.wire import Wire
+from cleanroom.lean import without_pandas
 
 HEADROOM = 1 << 30
 """Private memory above the rows' and DuckDB's: libraries, stacks, what allocators reserve and never touch."""
+
+REQUESTS = 16
+"""So many requests of the longest duration, on all threads, are what the process may compute in its life."""
 
 
 def main(arguments: list[str]) -> None:
     """`arguments`: the socket, bytes of memory, threads, ciphertexts to be summed, seconds a request may take."""
     descriptor, memory, threads, ciphertexts = map(int, arguments[:4])
     sys.excepthook = report
+    without_pandas()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the party hears the keyboard too, and decides
     wire = Wire(socket.socket(fileno=descriptor))
     if ciphertexts:
         from protocols.paillier import backend
 
         backend.prepare(ciphertexts)
-    isolation = sandbox.apply(memory + HEADROOM, files=not measured())
+    if sandbox.programs_are_private():
+        importlib.import_module("cleanroom.enclave.service")
+    seconds = float(arguments[4])
+    computing = REQUESTS * threads * math.ceil(seconds + 1)
+    isolation = sandbox.apply(memory + HEADROOM, computing, files=not measured())
     wire.send(isolation=isolation)
 
     from cleanroom.enclave.duck import DuckEngine
     from cleanroom.enclave.service import Service
 
-    if Service(wire, DuckEngine(memory, threads, float(arguments[4]))).serve():
+    if Service(wire, DuckEngine(memory, threads, seconds)).serve():
         wire.send(peak_memory=peak_memory())
     wire.close()
 
@@ -49,8 +60,8 @@ def measured() -> bool:
 def peak_memory() -> int:
     """The most bytes this process ever held."""
     if sys.platform == "linux":  # getrusage would count the parent's pages from before exec
-        status = Path("/proc/self/status").read_text("ascii")
-        return next(int(line.split()[1]) << 10 for line in status.splitlines() if line.startswith("VmHWM:"))
+        status = Path("/proc/self/status").read_bytes()
+        return next(int(line.split()[1]) << 10 for line in status.splitlines() if line.startswith(b"VmHWM:"))
     import resource
 
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

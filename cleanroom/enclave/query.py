@@ -5,7 +5,8 @@ Nothing here knows DuckDB: a distributed engine takes the same `Query` and gives
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -16,11 +17,20 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from numpy.typing import NDArray
 
-VERSION = "cleanroom-query/1"
+VERSION = "cleanroom-query/2"
 SLOTS = "#slots"
 PEOPLE = "people"
 COUNTED = "#count"
 NAME_LIMIT = 255
+
+Cells = tuple[int | str, ...]
+"""Values of one column: whole numbers of an int64 column, or lower-case hex of a fixed-size binary one."""
+Box = tuple[tuple[str, Cells], ...]
+"""The people who have, in each of these columns, one of these cells; without columns: everybody."""
+Where = tuple[Box, ...]
+"""The people in any of these boxes; without boxes: everybody. A box of a column without cells holds nobody."""
+
+_TOKEN = re.compile("(?:[0-9a-f]{2}){1,255}")
 
 
 def split_name(name: str) -> tuple[str, str]:
@@ -45,6 +55,8 @@ class Query:
     """Columns `<dataset>.<column>` whose values make the groups; none: one group of all. A null is a value too."""
     sums: tuple[str, ...] = ()
     """`<dataset>.#slots`: the product of the group's ciphertexts; `<dataset>.<column>`: a sum of plain int64 values."""
+    where: Where = ()
+    """Who is meant, by columns `<dataset>.<column>`, grouped by or not. A null is in no box; nobody counts twice."""
 
     def __post_init__(self) -> None:
         names = [*self.by, *self.sums]
@@ -53,8 +65,9 @@ class Query:
         for name in self.by:
             if split_name(name)[1] == SLOTS:
                 raise UsageError("Rows cannot be grouped by ciphertexts.", "Group by a category or a bucket.")
-        if twice := next((name for name in names if names.count(name) > 1), None):
-            raise UsageError("{name} stands twice in a query.", "Name each column once.", name=twice)
+        _check_once(names)
+        for box in self.where:
+            _check_box(box)
 
     @property
     def slots(self) -> tuple[str, ...]:
@@ -66,16 +79,22 @@ class Query:
         """The plain columns that are summed."""
         return tuple(name for name in self.sums if split_name(name)[1] != SLOTS)
 
+    @property
+    def conditions(self) -> tuple[str, ...]:
+        """The columns that `where` names, sorted."""
+        return tuple(sorted({name for box in self.where for name, _ in box}))
+
     def to_fields(self) -> dict[str, object]:
         """As JSON fields, version first."""
-        return {"format": VERSION, "by": list(self.by), "sums": list(self.sums)}
+        where = [[[name, list(cells)] for name, cells in box] for box in self.where]
+        return {"format": VERSION, "by": list(self.by), "sums": list(self.sums), "where": where}
 
     @classmethod
     def from_fields(cls, fields: Mapping[str, object]) -> Query:
         """The query of `to_fields`. Raises UsageError for another version or shape."""
-        if fields.get("format") != VERSION or set(fields) != {"format", "by", "sums"}:
-            raise UsageError("This query is of an unknown version.", "Both programs must be of one version.")
-        return cls(by=_names(fields["by"]), sums=_names(fields["sums"]))
+        if fields.get("format") != VERSION or set(fields) != {"format", "by", "sums", "where"}:
+            raise _unknown_version()
+        return cls(by=_names(fields["by"]), sums=_names(fields["sums"]), where=_where(fields["where"]))
 
 
 @dataclass(frozen=True)
@@ -94,7 +113,7 @@ class Groups:
 
 
 class Engine(Protocol):
-    """Where rows are grouped and counted. `run` is the only way in."""
+    """Where rows are grouped and counted. `run` is the only question that is answered by more than one bit."""
 
     def run(self, query: Query, public_keys: Mapping[str, int]) -> Groups:
         """The groups of `query`; `public_keys` holds the Paillier modulus of each dataset whose slots are summed.
@@ -103,8 +122,57 @@ class Engine(Protocol):
         """
         ...
 
+    def subtractable(self, query: Query, earlier: Sequence[Query], k: int) -> bool:
+        """Whether exact answers to `query` and to the `earlier` ones tell about 1 to k-1 persons (`subtraction`).
+
+        Sums play no part, nor does ciphertext; the columns of all of them must be loaded. Raises as `run`, and Refused
+        where a question has too many crossings to be answered.
+        """
+        ...
+
+
+def _check_once(names: Sequence[str]) -> None:
+    if twice := next((name for name in names if names.count(name) > 1), None):
+        raise UsageError("{name} stands twice in a query.", "Name each column once.", name=twice)
+
+
+def _check_box(box: Box) -> None:
+    """Raise UsageError for anything but columns, each once, with cells of one kind."""
+    for name, cells in box:
+        if split_name(name)[1] == SLOTS:
+            raise UsageError("A condition cannot be made of ciphertexts.", "Name a category or a bucket.")
+        numbers = all(type(cell) is int and -(1 << 63) <= cell < 1 << 63 for cell in cells)
+        if not numbers and not all(isinstance(cell, str) and _TOKEN.fullmatch(cell) for cell in cells):
+            raise UsageError(
+                "A condition on {name} has a cell that is neither a whole number nor a token.",
+                "Cells are numbers of 64 bits, or tokens in lower-case hex; of one kind in a column.",
+                name=name,
+            )
+    _check_once([name for name, _ in box])
+
 
 def _names(value: object) -> tuple[str, ...]:
     if not isinstance(value, list) or not all(isinstance(name, str) for name in value):
-        raise UsageError("This query is of an unknown version.", "Both programs must be of one version.")
+        raise _unknown_version()
     return tuple(value)
+
+
+def _where(value: object) -> Where:
+    return tuple(tuple(map(_side, _list(box))) for box in _list(value))
+
+
+def _list(value: object) -> list[object]:
+    if not isinstance(value, list):
+        raise _unknown_version()
+    return value
+
+
+def _side(value: object) -> tuple[str, Cells]:
+    match value:
+        case [str(name), list(cells)]:
+            return name, tuple(cells)
+    raise _unknown_version()
+
+
+def _unknown_version() -> UsageError:
+    return UsageError("This query is of an unknown version.", "Both programs must be of one version.")

@@ -31,6 +31,7 @@ class Service:
             "match": self._match,
             "positions": self._positions,
             "run": self._run,
+            "subtractable": self._subtractable,
         }
 
     def serve(self) -> bool:
@@ -80,6 +81,10 @@ class Service:
         self._wire.send_stream(groups.table.schema, groups.table.to_batches())
         for rows in groups.ciphertexts.values():
             self._wire.send_stream(pa.schema({SLOTS: pa.binary(rows.shape[1])}), tables.in_batches(SLOTS, rows))
+
+    def _subtractable(self, query: dict[str, object], earlier: list[dict[str, object]], k: int) -> None:
+        before = [Query.from_fields(each) for each in earlier]
+        self._wire.send(subtractable=self._engine.subtractable(Query.from_fields(query), before, k))
 
     def _rows(self) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:
         """The schema and batches that follow a request."""

@@ -1,6 +1,7 @@
 """All SQL that DuckDB ever sees, made from a `Query` as an expression tree.
 
-No text of a caller is pasted into SQL: every name becomes a quoted identifier of the tree, and no value stands in it.
+No text of a caller is pasted into SQL: every name becomes a quoted identifier of the tree, every cell of a condition a
+number: what is not one by nature is coded as one (`coding`).
 The table `matched` has one row a matched person: the plain columns under their own names, and `#<dataset>`, the row's
 position in that dataset.
 """
@@ -8,9 +9,9 @@ position in that dataset.
 from sqlglot import exp
 from sqlglot.dialects.duckdb import DuckDB
 
-from cleanroom.enclave.query import COUNTED, PEOPLE, Query
+from cleanroom.enclave.query import COUNTED, PEOPLE, Box, Query, Where
 
-MATCHED, LEFT, RIGHT, GROUP = "matched", "left", "right", "#group"
+ROWS, MATCHED, LEFT, RIGHT, GROUP = "rows", "matched", "left", "right", "#group"
 TOKEN_HALVES = ("high", "low")
 
 
@@ -26,6 +27,12 @@ def pairs() -> str:
     return _text(exp.select(*chosen).from_(_table(LEFT)).join(_table(RIGHT), on=exp.and_(*same)))
 
 
+def keep() -> str:
+    """The table `matched`, DuckDB's own, of the table `rows`, which is not."""
+    chosen = exp.select(exp.Star()).from_(_table(ROWS))
+    return exp.Create(this=_table(MATCHED), kind="TABLE", expression=chosen).sql(dialect=DuckDB)
+
+
 def groups(query: Query) -> str:
     """The `by` columns, `people`, and a sum and a count for each plain sum; sorted by the `by` columns."""
     chosen: list[exp.Expr] = [*map(_column, query.by), _as(exp.Count(this=exp.Star()), PEOPLE)]
@@ -36,10 +43,10 @@ def groups(query: Query) -> str:
 
 
 def memberships(query: Query, dataset: str) -> str:
-    """`position` in `dataset` and `#group`, the place of the row's group in `groups(query)`, of every matched row."""
+    """`position` in `dataset` and `#group`, the place of the row's group in `groups(query)`, of every row meant."""
     position = _as(_column(position_column(dataset), MATCHED), "position")
     if not query.by:
-        return _text(exp.select(position, _as(exp.Literal.number(0), GROUP)).from_(_table(MATCHED)))
+        return _text(_meant(exp.select(position, _as(exp.Literal.number(0), GROUP)).from_(_table(MATCHED)), query))
     place = exp.Sub(
         this=exp.Window(this=exp.RowNumber(), order=exp.Order(expressions=_order(query))),
         expression=exp.Literal.number(1),
@@ -47,14 +54,37 @@ def memberships(query: Query, dataset: str) -> str:
     numbered = _grouped(query, [*map(_column, query.by), _as(place, GROUP)], ordered=False)
     same = [exp.NullSafeEQ(this=_column(name, MATCHED), expression=_column(name, "groups")) for name in query.by]
     joined = exp.select(position, _column(GROUP, "groups")).from_(_table(MATCHED))
-    return _text(joined.join(_table("groups"), on=exp.and_(*same)).with_(_identifier("groups"), as_=numbered))
+    joined = _meant(joined.join(_table("groups"), on=exp.and_(*same)), query)
+    return _text(joined.with_(_identifier("groups"), as_=numbered))
 
 
 def _grouped(query: Query, chosen: list[exp.Expr], *, ordered: bool = True) -> exp.Select:
-    select = exp.select(*chosen).from_(_table(MATCHED))
+    select = _meant(exp.select(*chosen).from_(_table(MATCHED)), query)
     if query.by:
         select = select.group_by(*(_column(name) for name in query.by))
     return select.order_by(*_order(query)) if ordered and query.by else select
+
+
+def _meant(select: exp.Select, query: Query) -> exp.Select:
+    """`select` over the rows in `where`; not a join with the boxes, so that nobody counts by two of them."""
+    return select.where(_any_box(query.where), copy=False) if query.where else select
+
+
+def _any_box(where: Where) -> exp.Condition:
+    return exp.or_(*(exp.and_(*_sides(box), copy=False) if box else exp.true() for box in where), copy=False)
+
+
+def _sides(box: Box) -> list[exp.Expr]:
+    return [
+        exp.In(this=_column(name, MATCHED), expressions=[_number(cell) for cell in cells]) if cells else exp.false()
+        for name, cells in box
+    ]
+
+
+def _number(cell: int | str) -> exp.Expr:
+    if not isinstance(cell, int):
+        raise TypeError("a token stands in a condition that should be in codes")
+    return exp.Literal.number(cell)
 
 
 def _order(query: Query) -> list[exp.Expr]:

@@ -13,24 +13,16 @@ from pathlib import Path
 from typing import Any
 
 from cleanroom.home import Home
+from cleanroom.lean import without_pandas
 from cleanroom.node.control import Control, pack_error
 from cleanroom.node.jobs import PartyJobs
 from cleanroom.node.sockets import SocketTransport
 from protocols.channel import Transport
 
 
-class WithoutPandas:
-    """An importer that finds no pandas: Arrow would load it unasked, half a second and 40 MB for every process."""
-
-    def find_spec(self, name: str, path: object = None, target: object = None) -> None:
-        """Refuse pandas, know nothing of the rest."""
-        if name == "pandas":
-            raise ModuleNotFoundError(name, name=name)
-
-
 def main(arguments: list[str]) -> int:
     """Serve jobs until told to stop or the line closes."""
-    sys.meta_path.insert(0, WithoutPandas())
+    without_pandas()
     home, line, *wires = arguments
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for whoever started us, who then ends us
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))

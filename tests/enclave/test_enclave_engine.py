@@ -4,6 +4,7 @@ import datetime
 import secrets
 from collections.abc import Callable, Iterator
 from decimal import Decimal
+from typing import Any
 
 import duckdb
 import numpy as np
@@ -13,10 +14,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cleanroom.enclave import sql, tables
+from cleanroom.enclave import products, sql, tables
 from cleanroom.enclave.duck import DuckEngine, connect
 from cleanroom.enclave.errors import LimitReached
-from cleanroom.enclave.query import Query
+from cleanroom.enclave.query import Box, Query, Where
 from cleanroom.errors import UsageError
 from protocols.errors import BadMessage
 from protocols.paillier import cipher, keys
@@ -101,6 +102,56 @@ def test_groups_are_those_of_pandas_and_know_no_row_order(
     assert keys == sorted(keys, key=lambda key: [(null, v.encode() if isinstance(v, str) else v) for null, v in key])
 
 
+def meets(row: dict[str, Any], box: Box) -> bool:
+    return all((row[name].hex() if isinstance(row[name], bytes) else row[name]) in cells for name, cells in box)
+
+
+@st.composite
+def conditions(draw: st.DrawFn) -> Where:
+    """Boxes of both kinds of cells, overlapping or not, empty or about everybody."""
+    cells = {"m.cell": st.integers(-1, 3), "p.token": st.sampled_from(["0000", "00ff", "6162"])}
+    sides = st.lists(st.sampled_from(sorted(cells)), unique=True).flatmap(
+        lambda names: st.tuples(*(st.tuples(st.just(n), st.lists(cells[n], max_size=3).map(tuple)) for n in names))
+    )
+    return tuple(draw(st.lists(sides, max_size=4)))
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    st.lists(
+        st.tuples(st.none() | st.integers(-1, 3), st.none() | st.sampled_from([b"\0\0", b"\0\xff", b"ab"])), max_size=40
+    ),
+    conditions(),
+    st.sampled_from([(), ("m.cell",), ("p.token",), ("p.token", "m.cell")]),
+)
+def test_a_condition_means_who_is_in_any_box_once(drawn: list[Any], where: Where, by: tuple[str, ...]) -> None:
+    table = pa.table(
+        {
+            "m.cell": pa.array([cell for cell, _ in drawn], pa.int64()),
+            "p.token": pa.array([token for _, token in drawn], pa.binary(2)),
+            "m.spend": pa.array([1 << at for at in range(len(drawn))], pa.int64()),
+        }
+    )
+    judged: dict[tuple[object, ...], list[int]] = {} if by else {(): []}
+    for row in table.to_pylist():
+        if not where or any(meets(row, box) for box in where):
+            judged.setdefault(tuple(row[name] for name in by), []).append(row["m.spend"])
+    answer = matched(table).run(Query(by, ("m.spend",), where), {}).table.to_pylist()
+    found = {tuple(row[name] for name in by): (row["people"], row["m.spend"]) for row in answer}
+    assert found == {group: (len(spend), sum(spend)) for group, spend in judged.items()}
+
+
+def test_cells_of_another_kind_than_the_column_are_refused() -> None:
+    made = matched(
+        pa.table(
+            {"m.cell": pa.array([1]), "m.small": pa.array([1], pa.int8()), "p.token": pa.array([b"ab"], pa.binary(2))}
+        )
+    )
+    for name, cell in (("m.cell", "6162"), ("m.small", 1), ("p.token", 1), ("p.token", "61"), ("m.other", 1)):
+        with pytest.raises(UsageError):
+            made.run(Query(where=(((name, (cell,)),),)), {})
+
+
 @settings(max_examples=15, deadline=None)
 @given(st.sets(st.integers(0, 60)), st.sets(st.integers(0, 60)), st.sets(st.integers(0, 60)), st.data())
 def test_a_match_is_the_intersection(ours: set[int], theirs: set[int], canaries: set[int], data: st.DataObject) -> None:
@@ -164,6 +215,16 @@ def test_ciphertexts_add_up_by_group_on_both_ways_in(key: keys.PrivateKey) -> No
     whole = two_party.run(Query(sums=("p.#slots",)), public)
     assert decrypted(key, whole.ciphertexts["p"]) == [[66, 12066]]
 
+    cell = pa.array([who % 4 for who in range(12)], pa.int64())
+    some = matched(pa.table({"m.level": level, "m.cell": cell, "p.#slots": slots}), batch=5)
+    meant = ((("m.cell", (1, 2)),), (("m.cell", (2,)),))
+    groups = some.run(Query(("m.level",), ("p.#slots",), meant), public)
+    assert groups.table.column("people").to_pylist() == [3, 2, 1]
+    assert [row[0] for row in decrypted(key, groups.ciphertexts["p"])] == [2 + 6 + 10, 1 + 9, 5]
+    nobody = some.run(Query((), ("p.#slots",), ((("m.cell", (7,)),),)), public)
+    assert nobody.table.to_pylist() == [{"people": 0}]
+    assert decrypted(key, nobody.ciphertexts["p"]) == [[0, 0]]
+
     all_tokens, neutral = tokens(20), engine()
     backwards = list(range(19, 3, -1))  # the right side holds persons 4..19, and matches 4..11
     load(neutral, "m", dataset("m", all_tokens[backwards], level=pa.array([str(who % 2) for who in backwards])))
@@ -171,6 +232,19 @@ def test_ciphertexts_add_up_by_group_on_both_ways_in(key: keys.PrivateKey) -> No
     assert neutral.match("m", "p") == 8
     groups = neutral.run(query, public)
     assert decrypted(key, groups.ciphertexts["p"]) == [[4 + 6 + 8 + 10, 4028], [5 + 7 + 9 + 11, 4032]]
+
+
+@pytest.mark.parametrize("batch", [1, 3, 64])
+def test_pieces_of_any_size_add_up_to_the_same(
+    key: keys.PrivateKey, batch: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(products, "ROWS_AT_ONCE", 4)
+    rows = encrypted(key, [[1 << who] for who in range(15)])
+    places = np.array([0, 2, -1, 2, 0] * 3, np.int64)
+    slots = tables.Slots(rows.shape[1], [rows[at : at + batch] for at in range(0, 15, batch)])
+    sums = products.group_products(key.public.n, slots, places, 4, lambda: None)
+    expected = [[sum(1 << who for who in range(15) if places[who] == group)] for group in range(4)]
+    assert decrypted(key, sums) == expected
 
 
 def test_nobody_matched_is_an_answer(key: keys.PrivateKey) -> None:

@@ -17,7 +17,7 @@ from cleanroom.enclave import process, sandbox, tables
 from cleanroom.enclave.errors import LimitReached
 from cleanroom.enclave.handle import Enclave, start
 from cleanroom.enclave.query import Query
-from cleanroom.enclave.wire import Wire, WireEnded
+from cleanroom.enclave.wire import HEADER_LIMIT, Wire, WireEnded
 from cleanroom.errors import Interrupted, UsageError
 from protocols.errors import BadMessage
 from protocols.paillier import cipher, keys
@@ -144,6 +144,29 @@ def test_a_killed_enclave_is_named_in_the_error() -> None:
         load(enclave, "m", "level", people(3))
 
 
+def test_killed_at_any_moment_it_leaves_an_error_by_name_and_no_file() -> None:
+    """Between requests, in the middle of rows, in the middle of an answer."""
+    table = pa.table({"token": tables.as_binary(people(1000)), "m.a": pa.array(np.arange(1000) % 7)})
+
+    def rows(enclave: Enclave, after: int) -> Iterator[pa.RecordBatch]:
+        for at, batch in enumerate(table.to_batches(100)):
+            if at == after:
+                os.kill(enclave.pid, signal.SIGKILL)
+            yield batch
+
+    for after in (0, 5, 10, 11):
+        enclave = start()
+        folder, left = Path(enclave._folder.name), list(Path(enclave._folder.name).parent.glob("enclave-*"))
+        with pytest.raises(Interrupted), enclave:
+            enclave.load("m", table.schema, rows(enclave, after))
+            if after == 11:  # it has the request, and is ended before the answer is read
+                enclave._wire.send(request="match", left="m", right="m")
+            os.kill(enclave.pid, signal.SIGKILL)
+            enclave.match("m", "p")
+        assert folder in left
+        assert not folder.exists()
+
+
 def test_a_silent_enclave_is_not_waited_for() -> None:
     enclave = start()
     enclave._wire._sock.settimeout(0.2)
@@ -244,7 +267,7 @@ def test_another_format_on_the_socket_is_refused(sent: bytes) -> None:
 def test_headers_have_an_end() -> None:
     here, there = socket.socketpair()
     with here, there, pytest.raises(WireEnded):
-        Wire(here).send(names="x" * (1 << 20))
+        Wire(here).send(names="x" * HEADER_LIMIT)
 
 
 def test_ready_before_anything_heavy_is_loaded() -> None:

@@ -1,5 +1,8 @@
 """Questions: their shape is checked before anything else happens, and the SQL made of them is known word for word."""
 
+import json
+from typing import Any
+
 import pytest
 import sqlglot
 from hypothesis import given
@@ -59,8 +62,33 @@ HOSTILE = (
             'GROUP BY "m.level") SELECT "matched"."#p" AS "position", "groups"."#group" FROM "matched" JOIN "groups" '
             'ON "matched"."m.level" IS NOT DISTINCT FROM "groups"."m.level"',
         ),
+        (
+            Query(where=((("m.level", (0, 2)),),)),
+            'SELECT COUNT(*) AS "people" FROM "matched" WHERE "matched"."m.level" IN (0, 2)',
+            'SELECT "matched"."#p" AS "position", 0 AS "#group" FROM "matched" WHERE "matched"."m.level" IN (0, 2)',
+        ),
+        (
+            Query(
+                by=("m.level",),
+                where=((("m.level", (1, -2)), ('p."城市"', (0, 255))), (("m.level", (3,)),)),
+            ),
+            'SELECT "m.level", COUNT(*) AS "people" FROM "matched" WHERE ("matched"."m.level" IN (1, -2) AND '
+            '"matched"."p.""城市""" IN (0, 255)) OR "matched"."m.level" IN (3) '
+            'GROUP BY "m.level" ORDER BY "m.level"',
+            'WITH "groups" AS (SELECT "m.level", ROW_NUMBER() OVER (ORDER BY "m.level") - 1 AS "#group" FROM "matched" '
+            'WHERE ("matched"."m.level" IN (1, -2) AND "matched"."p.""城市""" IN (0, 255)) '
+            'OR "matched"."m.level" IN (3) GROUP BY "m.level") SELECT "matched"."#p" AS "position", "groups"."#group" '
+            'FROM "matched" JOIN "groups" ON "matched"."m.level" IS NOT DISTINCT FROM "groups"."m.level" WHERE '
+            '("matched"."m.level" IN (1, -2) AND "matched"."p.""城市""" IN (0, 255)) '
+            'OR "matched"."m.level" IN (3)',
+        ),
+        (
+            Query(where=((("m.level", ()),),)),
+            'SELECT COUNT(*) AS "people" FROM "matched" WHERE FALSE',
+            'SELECT "matched"."#p" AS "position", 0 AS "#group" FROM "matched" WHERE FALSE',
+        ),
     ],
-    ids=["all", "one", "two-and-slots", "plain-sum"],
+    ids=["all", "one", "two-and-slots", "plain-sum", "where", "where-boxes", "where-nobody"],
 )
 def test_golden_sql(query: Query, groups: str, memberships: str) -> None:
     assert sql.groups(query) == groups
@@ -68,6 +96,7 @@ def test_golden_sql(query: Query, groups: str, memberships: str) -> None:
 
 
 def test_golden_sql_of_the_match() -> None:
+    assert sql.keep() == 'CREATE TABLE "matched" AS SELECT * FROM "rows"'
     assert sql.pairs() == (
         'SELECT "left"."position" AS "left", "right"."position" AS "right" FROM "left" JOIN "right" '
         'ON "left"."high" = "right"."high" AND "left"."low" = "right"."low"'
@@ -115,17 +144,56 @@ def test_a_column_stands_once_and_ciphertexts_make_no_groups() -> None:
             make()
 
 
+@pytest.mark.parametrize(
+    "box",
+    [
+        (("m.#slots", ("00",)),),
+        (("level", (1,)),),
+        (("m.a", (1,)), ("m.a", (2,))),
+        (("m.a", (True,)),),
+        (("m.a", (1.0,)),),
+        (("m.a", (None,)),),
+        (("m.a", (1, "00")),),
+        (("m.a", (1 << 63,)),),
+        (("m.a", ("",)),),
+        (("m.a", ("0",)),),
+        (("m.a", ("FF",)),),
+        (("m.a", ("00\n",)),),
+        (("m.a", ("00') OR TRUE --",)),),
+    ],
+)
+def test_what_is_not_a_condition_is_refused(box: Any) -> None:
+    with pytest.raises(UsageError):
+        Query(where=((), box))
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_hostile_names_stay_names_in_conditions(name: str) -> None:
+    (statement,) = sqlglot.parse(sql.groups(Query(where=(((name, (7,)), ("m.b", (1,))),))), dialect="duckdb")
+    assert isinstance(statement, exp.Select)
+    assert {column.name for column in statement.args["where"].find_all(exp.Column)} == {name, "m.b"}
+
+
 def test_a_query_survives_the_wire_and_other_versions_do_not() -> None:
-    query = Query(by=("m.level", "p.城市"), sums=("p.#slots", "m.spend"))
-    assert Query.from_fields(query.to_fields()) == query
+    where = ((("m.level", (0, -(1 << 63))), ("p.城市", ("00ff",))), (("m.spend", ()),), ())
+    query = Query(by=("m.level", "p.城市"), sums=("p.#slots", "m.spend"), where=where)
+    assert Query.from_fields(json.loads(json.dumps(query.to_fields()))) == query
+    assert query.conditions == ("m.level", "m.spend", "p.城市")
     assert (query.slots, query.plain_sums) == (("p",), ("m.spend",))
     good = query.to_fields()
     for bad in (
-        good | {"format": "cleanroom-query/2"},
+        good | {"format": "cleanroom-query/1"},
         good | {"having": []},
         {"format": good["format"]},
         good | {"by": "m.level"},
         good | {"sums": [1]},
+        good | {"where": {}},
+        good | {"where": [{}]},
+        good | {"where": [["m.level"]]},
+        good | {"where": [[["m.level", [1], 2]]]},
+        good | {"where": [[["m.level", 1]]]},
+        good | {"where": [[[1, [1]]]]},
+        good | {"where": [[["m.level", [[]]]]]},
     ):
         with pytest.raises(UsageError):
             Query.from_fields(bad)

@@ -6,23 +6,25 @@ import os
 import platform
 import re
 import resource
+import signal
 import struct
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from cleanroom.enclave import sandbox, seccomp
+from cleanroom.enclave import handle, sandbox, seccomp
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="what a process gives up differs by system")
 
 INSIDE = r"""
-import ctypes, errno, json, os, resource, socket, subprocess, sys, threading
+import ctypes, encodings.idna, errno, json, os, resource, socket, subprocess, sys, threading
 from cleanroom.enclave import sandbox
 
 target, parent, files = sys.argv[1], int(sys.argv[2]), sys.argv[3] == "files"
-held = sandbox.apply(1 << 30, files=files)
+held = sandbox.apply(1 << 30, 100, files=files)
 libc = ctypes.CDLL(None, use_errno=True)
 path = target.encode()
 
@@ -89,7 +91,7 @@ thread.start()
 thread.join()
 still = {
     "threads": bool(done),
-    "reading": open(target).read() == "kept",
+    "reading": files or open(target).read() == "kept",
     "memory": len(bytearray(1 << 20)) > 0,
 }
 print(json.dumps({
@@ -133,6 +135,11 @@ def test_what_is_claimed_is_refused(tmp_path: Path) -> None:
         assert {int(found["status"][name], 16) for name in ("CapEff", "CapPrm")} == {0}
     if sandbox.PRIVILEGES in held:
         assert found["status"]["NoNewPrivs"] == "1"
+    if sandbox.USER in held:
+        users = {int(user) for name in ("Uid", "Gid") for user in found["status"][name].split()}
+        assert len(users) == 1
+        assert users <= set(sandbox.USERS)
+        assert found["status"]["Groups"] == ""
 
 
 @linux
@@ -161,12 +168,13 @@ def test_what_does_not_hold_is_not_claimed(monkeypatch: pytest.MonkeyPatch) -> N
         raise ValueError
 
     monkeypatch.setattr(resource, "setrlimit", refuse)
+    monkeypatch.setattr(sandbox, "_own_user", lambda: False)
     monkeypatch.setattr(ctypes, "CDLL", lambda *_, **__: Refusing())
     monkeypatch.setattr(sys, "addaudithook", lambda _: None)
     monkeypatch.setattr(sys, "platform", "linux")
-    assert sandbox.apply(1 << 30) == (sandbox.AUDIT,)
+    assert sandbox.apply(1 << 30, 100) == (sandbox.AUDIT,)
     monkeypatch.setattr(platform, "machine", lambda: "riscv64")
-    assert sandbox.apply(1 << 30) == (sandbox.AUDIT,)
+    assert sandbox.apply(1 << 30, 100) == (sandbox.AUDIT,)
 
 
 def test_the_audit_hook_tells_reading_from_writing(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -184,6 +192,128 @@ def test_the_audit_hook_tells_reading_from_writing(monkeypatch: pytest.MonkeyPat
     ):
         with pytest.raises(PermissionError):
             hook(event, arguments)
+
+
+REAL = r"""
+import ctypes, errno, json, os, resource, sys
+from cleanroom.enclave import process, sandbox
+
+given = json.loads(sys.argv.pop())
+libc = ctypes.CDLL(None, use_errno=True)
+secret, parent = given["secret"].encode(), os.getppid()
+
+def low(call, *arguments):
+    ctypes.set_errno(0)
+    result = getattr(libc, call)(*arguments)
+    return errno.errorcode.get(ctypes.get_errno(), "no error") if result == -1 else "done"
+
+def attempts(self):
+    # where the service would answer: after everything that a real process does before it sees a row
+    limits = {name: getattr(resource, "RLIMIT_" + name) for name in ("CORE", "CPU", "DATA", "FSIZE")}
+    self._wire.send(
+        tried={
+            "socket": low("socket", 2, 1, 0),
+            "connect": low("connect", 0, secret, 16),
+            "fork": low("fork"),
+            "exec": low("execv", b"/bin/true", (ctypes.c_char_p * 2)(b"/bin/true", None)),
+            "write here": low("open", b"file", os.O_CREAT | os.O_WRONLY, 0o600),
+            "write there": low("open", secret, os.O_WRONLY),
+            "write a core pattern": low("open", b"/proc/sys/kernel/core_pattern", os.O_WRONLY),
+            "be root": low("setuid", 0),
+            "enter a namespace": low("setns", 0, 0),
+        },
+        read={
+            "secret": low("open", secret, os.O_RDONLY),
+            "parent's memory": low("open", b"/proc/%d/mem" % parent, os.O_RDONLY),
+            "parent's environment": low("open", b"/proc/%d/environ" % parent, os.O_RDONLY),
+            "password": low("open", b"/etc/passwd", os.O_RDONLY),
+        },
+        limits={name: resource.getrlimit(number) for name, number in limits.items()},
+        raised={name: low("setrlimit", number, (ctypes.c_ulong * 2)(2**64 - 1, 2**64 - 1))
+                for name, number in limits.items()},
+        dumpable=libc.prctl(3, 0, 0, 0, 0),
+        environment=sorted(os.environ),
+    )
+    return False
+
+import cleanroom.enclave.service
+cleanroom.enclave.service.Service.serve = attempts
+process.main(sys.argv[1:])
+"""
+
+
+@linux
+def test_a_real_process_reaches_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The process as `handle.start` starts it, with attempts in the place of its service."""
+    for name in [name for name in os.environ if name.startswith("COVERAGE_")]:
+        monkeypatch.delenv(name)
+    secret = tmp_path / "vault"
+    secret.write_text("rows")
+    secret.chmod(0o644)
+    popen = subprocess.Popen
+
+    def started(command: list[str], **options: Any) -> subprocess.Popen[bytes]:
+        given = [*command[: command.index("-m")], "-c", REAL, *command[command.index("-m") + 2 :]]
+        return popen([*given, json.dumps({"secret": str(secret)})], **options)
+
+    monkeypatch.setattr(handle.subprocess, "Popen", started)
+    monkeypatch.setenv("CANARY", "13800138000")
+    enclave = handle.start()
+    found = enclave._wire.receive()
+    enclave.kill()
+    held = set(enclave.isolation)
+    assert {sandbox.CORE_DUMPS, sandbox.MEMORY, sandbox.CPU, sandbox.FILE_LIMIT} <= held
+    assert not [name for name in found["environment"] if name not in (*handle.ENVIRONMENT, "LC_CTYPE")
+                and not name.startswith("NUMBA_")]  # fmt: skip
+    assert found["limits"]["CORE"] == found["limits"]["FSIZE"] == [0, 0]
+    assert 0 < found["limits"]["CPU"][1] < 10**6
+    if sandbox.SYSTEM_CALLS in held:
+        be_root = found["tried"].pop("be root")
+        assert be_root == "EPERM" or os.geteuid()
+        assert set(found["tried"].values()) == {"EPERM"}
+    if sandbox.UNTRACED in held:
+        assert found["dumpable"] == 0
+    if sandbox.READING in held:
+        assert set(found["read"].values()) <= {"EACCES", "EPERM"}
+    if sandbox.CAPABILITIES in held:
+        assert set(found["raised"].values()) == {"EPERM"}
+    assert secret.read_text() == "rows"
+
+
+@linux
+def test_the_system_ends_what_computes_too_long() -> None:
+    script = "from cleanroom.enclave import sandbox; sandbox.apply(1 << 30, 1)\nwhile True: pass"
+    ended = subprocess.run([sys.executable, "-c", script], timeout=60).returncode
+    assert ended in (-signal.SIGXCPU, -signal.SIGKILL)
+
+
+@linux
+def test_reading_is_given_up_without_root_too(tmp_path: Path) -> None:
+    """Both processes of one user: the files and the surroundings of the one that started it stay closed."""
+    secret = tmp_path / "vault"
+    secret.write_text("rows")
+    script = f"""
+import ctypes, os
+from cleanroom.enclave import landlock, sandbox
+libc = ctypes.CDLL(None, use_errno=True)
+sandbox._prctl(libc, sandbox.PR_SET_NO_NEW_PRIVS, 1)
+sandbox._drop_capabilities(libc)
+if landlock.restrict(libc, sandbox._programs()):
+    for path in ({str(secret)!r}, f"/proc/{{os.getppid()}}/environ", f"/proc/{{os.getppid()}}/mem", "/etc/passwd"):
+        try:
+            open(path, "rb").read(1)
+        except PermissionError:
+            continue
+        raise SystemExit(path)
+    import cleanroom.enclave.duck  # what is needed is still to be had
+    open("/proc/self/status").read()
+else:
+    print("no landlock")
+"""
+    ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert (ran.returncode, ran.stderr) == (0, "")
+    if "no landlock" in ran.stdout:
+        pytest.skip("this kernel has no Landlock")
 
 
 ALLOW, KILL, EPERM, ENOSYS = 0x7FFF0000, 0x80000000, 0x00050001, 0x00050026
