@@ -1,41 +1,49 @@
 """SQL to `Ask`: parsed by sqlglot, walked node by node against a small grammar; what is not listed is refused.
 
-    SELECT   declared categories and buckets, COUNT(*), COUNT(DISTINCT person), SUM(amount), AVG(amount), each AS a name
+    SELECT   declared categories and buckets, COUNT(*), COUNT(DISTINCT person), SUM(amount), AVG(amount),
+             MEDIAN(bucket), APPROX_QUANTILE(bucket, 0.9); each AS a name
     FROM     matched, or two datasets JOIN … USING (person), or one dataset
     WHERE    comparisons of a declared column with its declared values or edges; IN, BETWEEN, IS NULL; AND, OR, NOT
     GROUP BY the selected columns, by name or place, or ALL;   ORDER BY, LIMIT   on what is selected
+In a template, a placeholder `:name` may stand where a value of WHERE does, and nowhere else.
 
 Every argument of every node is looked at: a node with an argument that is not named here is refused, so that a clause
 which a later sqlglot learns is refused too. Texts of the query appear in no error but for names of columns, which the
 asker wrote.
 """
 
+import dataclasses
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import cached_property
+from types import MappingProxyType
 from typing import NoReturn
 
 import sqlglot
 from sqlglot import exp
 from sqlglot.errors import ParseError, TokenError
 
-from cleanroom.gate.ask import Ask, Shown, What
+from cleanroom.gate.ask import Ask, Given, Shown
 from cleanroom.gate.condition import Condition, TooLarge
 from cleanroom.gate.errors import QueryRefused
 from cleanroom.gate.predicate import Predicates
+from cleanroom.gate.reading import GRAMMAR, PERSON
 from cleanroom.gate.schema import Field, Schema
+from cleanroom.gate.selection import selected
 
-MATCHED, PERSON = "matched", "person"
+MATCHED = "matched"
 LONGEST = 20_000
 MOST_ITEMS = 100
+NOTHING: Mapping[str, Given] = MappingProxyType({})
 logging.getLogger("sqlglot").setLevel(logging.CRITICAL)  # it would log the text of what it cannot parse
 
 
-def ask(sql: str, schema: Schema) -> Ask:
-    """The question that `sql` asks of the room described by `schema`. Raises QueryRefused."""
-    return _Reader(sql, schema).ask()
+def ask(sql: str, schema: Schema, given: Mapping[str, Given] = NOTHING) -> Ask:
+    """The question that `sql` asks of the room described by `schema`; given: what each placeholder of a template stands
+    for, all of which must be there. Raises QueryRefused."""
+    return _Reader(sql, schema, given).ask()
 
 
 @dataclass(frozen=True)
@@ -49,9 +57,10 @@ class _Item:
 class _Reader:
     """One reading of one text."""
 
-    def __init__(self, sql: str, schema: Schema) -> None:
-        self.sql, self.schema = sql, schema
+    def __init__(self, sql: str, schema: Schema, given: Mapping[str, Given]) -> None:
+        self.sql, self.schema, self.given = sql, schema, given
         self.at = 0
+        self.used: set[str] = set()
         self.tables: dict[str, str] = {}
         """Names that may stand before a column → the dataset meant, or `matched`."""
 
@@ -68,7 +77,12 @@ class _Reader:
         sums = {each.name for each in shown if each.what in ("sum", "average")}
         where = self._where(select.args.get("where"))
         order = self._order(select.args.get("order"), items)
-        return Ask(table, tuple(sorted(set(by))), tuple(sorted(sums)), where, shown, order, self._limit(select))
+        limit = self._limit(select)
+        if unused := sorted(self.given.keys() - self.used):
+            self.at = 0
+            self.refuse("parameter", "The parameter {name} stands nowhere in the query.", "Write :{name} in WHERE.",
+                        name=unused[0])  # fmt: skip
+        return Ask(table, tuple(sorted({*by, *self._axes(items)})), tuple(sorted(sums)), where, shown, order, limit)
 
     # -- the text
 
@@ -84,9 +98,9 @@ class _Reader:
         except (TokenError, RecursionError, ValueError):
             pass
         if statements is None:  # refused here, since the parser's own error holds the text and would hang on to ours
-            self.refuse("syntax", "The query is not SQL as the gate knows it.", _GRAMMAR)
+            self.refuse("syntax", "The query is not SQL as the gate knows it.", GRAMMAR)
         if len(statements) != 1 or type(statements[0]) is not exp.Select:
-            self.refuse("statement", "Only one SELECT may be asked.", _GRAMMAR)
+            self.refuse("statement", "Only one SELECT may be asked.", GRAMMAR)
         return statements[0]
 
     def _offset(self, line: int | None, column: int | None, word: str | None) -> int:
@@ -111,7 +125,7 @@ class _Reader:
             if name not in allowed and value not in (None, False, [], ()):
                 first = next((each for each in _flat(value) if isinstance(each, exp.Expr)), node)
                 self.look(first)
-                self.refuse("clause", "{clause} is not allowed here.", _GRAMMAR, clause=name.strip("_").upper())
+                self.refuse("clause", "{clause} is not allowed here.", GRAMMAR, clause=name.strip("_").upper())
 
     # -- FROM
 
@@ -138,8 +152,8 @@ class _Reader:
         written = node.this.name
         found = [name for name in (MATCHED, *self.schema.datasets) if name.casefold() == written.casefold()]
         if len(found) != 1:
-            self.refuse("table", "There is no table {name}.", "Tables: {tables}.", name=_short(written),
-                        tables=self._tables_hint)  # fmt: skip
+            # DuckDB takes a text for a name here, so what was written is not repeated
+            self.refuse("table", "There is no such table.", "Tables: {tables}.", tables=self._tables_hint)
         alias = node.args.get("alias")
         if alias is not None:
             self.only(alias, "this")
@@ -165,45 +179,23 @@ class _Reader:
 
     def _item(self, node: exp.Expr) -> _Item:
         self.look(node)
-        position, title = self.at, None
+        position, title = self.at, ""
         if type(node) is exp.Alias:
             self.only(node, "this", "alias")
+            if type(node.args["alias"]) is not exp.Identifier:
+                self.refuse("alias", "A title is a name.", "SUM(amount) AS total.")
             title, node = node.alias, node.this
-        what, name = self._selected(node)
-        return _Item(Shown(what, name, title or _title(what, name)), position)
+        return _Item(selected(self, node, title), position)
 
-    def _selected(self, node: exp.Expr) -> tuple[What, str]:
-        kind = type(node)
-        if kind is exp.Column:
-            found = self.field(node)
-            if found.kind == "amount":
-                self.refuse("amount", "The amount {column} can be summed or averaged, not shown.",
-                            "Write SUM({column}).", column=found.name)  # fmt: skip
-            return "column", found.name
-        if kind is exp.Count:
-            self.only(node, "this", "big_int")
-            counted = node.this
-            people = type(counted) is exp.Star and not any(counted.args.values())
-            if type(counted) is exp.Distinct:
-                self.only(counted, "expressions")
-                person = counted.expressions
-                people = len(person) == 1 and type(person[0]) is exp.Column and person[0].sql().casefold() == PERSON
-                people = people and all(field.column.casefold() != PERSON for field in self._reachable)
-            if not people:
-                self.refuse("count", "People are counted, and nothing else.", "COUNT(*) or COUNT(DISTINCT person).")
-            return "people", ""
-        if kind in (exp.Sum, exp.Avg):
-            self.only(node, "this")
-            if type(node.this) is not exp.Column:
-                self.look(node)
-                self.refuse("aggregate", "SUM and AVG are taken of an amount as it is.", "SUM(amount), AVG(amount).")
-            found = self.field(node.this)
-            if found.kind != "amount":
-                amounts = ", ".join(field.name for field in self._reachable if field.kind == "amount") or "–"
-                self.refuse("amount", "{column} is no amount.", "Amounts: {amounts}.", column=found.name,
-                            amounts=amounts)  # fmt: skip
-            return ("sum" if kind is exp.Sum else "average"), found.name
-        return self.refuse("select", "This cannot be selected.", _GRAMMAR)
+    def _axes(self, items: list[_Item]) -> set[str]:
+        """The bucket that quantiles are taken of."""
+        asked = [item for item in items if item.shown.what == "quantile"]
+        for item in asked:
+            if item.shown.name != asked[0].shown.name:
+                self.at = item.position
+                self.refuse("quantile", "A query takes quantiles of one bucket.",
+                            "Ask for the others in a query of their own.")  # fmt: skip
+        return {item.shown.name for item in asked}
 
     def field(self, node: exp.Expr) -> Field:
         """The declared column that `node` names. Raises QueryRefused."""
@@ -216,10 +208,10 @@ class _Reader:
             by_dataset = [name for name in self.schema.datasets if name.casefold() == prefix]
             if not by_dataset or MATCHED not in self.tables.values():
                 self.refuse("table", "The query has no table {name}.", "Tables: {tables}.", name=_short(node.table),
-                            tables=", ".join(self.tables))  # fmt: skip
+                            tables=self._tables_hint)  # fmt: skip
         within = self.tables.get(prefix, prefix)
         found = [
-            field for field in self._reachable
+            field for field in self.reachable
             if field.column.casefold() == written and within in ("", MATCHED, field.dataset, field.dataset.casefold())
         ]  # fmt: skip
         exact = [field for field in found if field.column == node.name]
@@ -229,20 +221,20 @@ class _Reader:
             self.refuse("ambiguous", "{name} can be several columns.", "Write one of: {names}.", name=_short(node.name),
                         names=names)  # fmt: skip
         if not found:
-            near = get_close_matches(written, [field.column.casefold() for field in self._reachable], 3, 0.5)
+            near = get_close_matches(written, [field.column.casefold() for field in self.reachable], 3, 0.5)
             self.refuse("column", "The contract has no column {name} here.", "Columns: {columns}.",
                         name=_short(node.name), columns=self._hint(near))  # fmt: skip
         return found[0]
 
     @cached_property
-    def _reachable(self) -> tuple[Field, ...]:
+    def reachable(self) -> tuple[Field, ...]:
         """Columns of the tables that the query reads."""
         read = set(self.tables.values())
         return tuple(field for field in self.schema.fields if MATCHED in read or field.dataset in read)
 
     def _hint(self, near: Iterable[str] = ()) -> str:
         wanted = set(near)
-        return ", ".join(field.name for field in self._reachable if not wanted or field.column.casefold() in wanted)
+        return ", ".join(field.name for field in self.reachable if not wanted or field.column.casefold() in wanted)
 
     # -- GROUP BY, ORDER BY, LIMIT
 
@@ -258,11 +250,11 @@ class _Reader:
         self.only(group, "expressions", "all")
         if group.args.get("all") is not None and (group.expressions or not group.args["all"]):
             self.look(group)
-            self.refuse("clause", "{clause} is not allowed here.", _GRAMMAR, clause="DISTINCT")
+            self.refuse("clause", "{clause} is not allowed here.", GRAMMAR, clause="DISTINCT")
         if group.args.get("all"):
             return
-        named = {self._chosen(node, items, titles=False).name for node in group.expressions}
-        if named != set(by):
+        chosen = [self._chosen(node, items, titles=False) for node in group.expressions]
+        if {each.name for each in chosen} != set(by) or any(each.what != "column" for each in chosen):
             self.look(group)
             self.refuse("group", "GROUP BY names the selected columns, all of them and no others.",
                         "GROUP BY {columns}.", columns=", ".join(by) or "–")  # fmt: skip
@@ -276,18 +268,22 @@ class _Reader:
             if not 1 <= place <= len(items):
                 self.refuse("place", "There are {count} selected columns.", count=len(items))
             return items[place - 1].shown
-        known = {field.column.casefold() for field in self._reachable}
+        known = {field.column.casefold() for field in self.reachable}
         if type(node) is exp.Column and not node.table and (titles or node.name.casefold() not in known):
             titled = [item.shown for item in items if item.shown.title.casefold() == node.name.casefold()]
-            if len(titled) == 1:
+            if len({(each.what, each.name) for each in titled}) > 1:
+                self.refuse("ambiguous", "{name} is the title of several selected columns.", "Write its place.",
+                            name=_short(node.name))  # fmt: skip
+            if titled:
                 return titled[0]
         if type(node) is exp.Column:
             name = self.field(node).name
             found = [item.shown for item in items if (item.shown.what, item.shown.name) == ("column", name)]
         else:
-            what, name = self._selected(node)
-            found = [item.shown for item in items if (item.shown.what, item.shown.name) == (what, name)]
+            meant = selected(self, node, "")
+            found = [item.shown for item in items if dataclasses.replace(item.shown, title=meant.title) == meant]
         if not found:
+            self.look(node)
             self.refuse("released", "Only what is selected can be grouped or ordered by.", "Add it to SELECT.")
         return found[0]
 
@@ -316,6 +312,18 @@ class _Reader:
 
     # -- WHERE
 
+    def parameter(self, node: exp.Expr, field: Field) -> str:
+        """The value of the placeholder `node`, which is compared with `field`. Raises QueryRefused."""
+        self.look(node)
+        name = node.name
+        if name not in self.given:
+            self.refuse("parameter", "The query has no parameter of this name.", "Parameters belong to templates.")
+        if self.given[name].column != field.name:
+            self.refuse("parameter", "The parameter {name} is a value of {column}, and compared with nothing else.",
+                        name=name, column=self.given[name].column)  # fmt: skip
+        self.used.add(name)
+        return self.given[name].value
+
     def _where(self, where: exp.Expr | None) -> Condition:
         if where is None:
             return Condition()
@@ -335,16 +343,6 @@ def _flat(value: object) -> list[object]:
     return list(value) if isinstance(value, list | tuple) else [value]
 
 
-def _title(what: str, name: str) -> str:
-    column = name.partition(".")[2]
-    return {"people": "people", "average": f"{column}_average"}.get(what, column)
-
-
 def _short(name: str) -> str:
     """A name of the query, as far as an error repeats it."""
     return name if len(name) <= 64 else name[:63] + "…"
-
-
-_GRAMMAR = (
-    "SELECT columns, COUNT(*), SUM(amount), AVG(amount) FROM matched WHERE … GROUP BY …; see cleanroom query --help."
-)

@@ -4,33 +4,17 @@ import math
 from bisect import bisect_left
 from collections.abc import Sequence
 from difflib import get_close_matches
-from typing import NoReturn, Protocol
 
 import numpy as np
 from sqlglot import exp
 
 from cleanroom.gate.condition import FALSE, TRUE, UNKNOWN, TruthTable
+from cleanroom.gate.reading import Reading
 from cleanroom.gate.schema import Field, day_of, number_of
 
 _SIGNS: dict[type, str] = {exp.LT: "<", exp.LTE: "<=", exp.GT: ">", exp.GTE: ">=", exp.EQ: "=", exp.NEQ: "<>"}
 _TURNED = {"<": ">", "<=": ">=", ">": "<", ">=": "<=", "=": "=", "<>": "<>"}
 _ALLOWED = "AND, OR, NOT, comparisons with a value, IN, BETWEEN, IS NULL."
-
-
-class Reading(Protocol):
-    """What this needs of the reading of the text."""
-
-    def field(self, node: exp.Expr) -> Field:
-        """The declared column that `node` names."""
-
-    def look(self, node: exp.Expr) -> None:
-        """Remember where `node` begins."""
-
-    def only(self, node: exp.Expr, *allowed: str) -> None:
-        """Refuse arguments of `node` beside these."""
-
-    def refuse(self, code: str, template: str, hint: str = "", **params: object) -> NoReturn:
-        """Refuse, at the place last looked at."""
 
 
 class Predicates:
@@ -76,7 +60,7 @@ class Predicates:
     def _comparison(self, node: exp.Expr) -> TruthTable:
         self._reading.only(node, "this", "expression")
         sign, left, right = _SIGNS[type(node)], node.this, node.expression
-        if type(left) is not exp.Column:
+        if type(left) is not exp.Column and type(right) is exp.Column:
             sign, left, right = _TURNED[sign], right, left
         return self._compared(self._field(left), sign, right)
 
@@ -106,6 +90,8 @@ class Predicates:
     def _value(self, field: Field, node: exp.Expr) -> tuple[str | None, float]:
         """(a label, or None; a number, or the number of a day)."""
         self._reading.look(node)
+        if type(node) is exp.Placeholder:
+            node = _literal(field, self._reading.parameter(node, field))
         minus = type(node) is exp.Neg
         inner = node.this if minus or type(node) is exp.Cast else node
         if type(node) is exp.Cast:
@@ -159,6 +145,16 @@ class Predicates:
         truth += [UNKNOWN] * (len(field.labels) - len(truth))
         table = TruthTable.atom(field.name, truth)
         return table if sign in ("<", "<=") else ~table
+
+
+def _literal(field: Field, value: str) -> exp.Expr:
+    """A parameter's value as it would stand in the query: a text, or a number where the column has numbers."""
+    try:
+        number = math.isfinite(number_of(value))
+    except ValueError:
+        number = False
+    text = not number or not field.edges or field.dated or value in field.labels
+    return exp.Literal(this=value, is_string=text)
 
 
 def _is_null(field: Field) -> TruthTable:

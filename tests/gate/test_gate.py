@@ -46,6 +46,29 @@ def test_a_question_is_taken_apart() -> None:
     )
 
 
+def test_a_quantile_asks_for_the_histogram_of_its_bucket() -> None:
+    """The bucket is grouped by, and not shown; MEDIAN is one way to write it."""
+    found = ask("SELECT tier, MEDIAN(visits), APPROX_QUANTILE(visits, 0.90) FROM matched GROUP BY tier", SCHEMA)
+    assert (found.by, found.axes, found.columns) == (("crm.tier", "users.visits"), ("users.visits",), found.by)
+    assert found.shown[1:] == (
+        Shown("quantile", "users.visits", "visits_median", 500),
+        Shown("quantile", "users.visits", "visits_p90", 900),
+    )
+    histogram = ask("SELECT tier, visits, COUNT(*) FROM matched GROUP BY ALL", SCHEMA)
+    assert (histogram.by, histogram.sums, histogram.where) == (found.by, found.sums, found.where)
+    assert histogram.axes == ()
+
+
+@pytest.mark.parametrize(("written", "per_mille"), [("0.5", 500), (".5", 500), ("0.500000", 500), ("0.001", 1),
+                                                    ("0.999", 999), ("0.955", 955)])  # fmt: skip
+def test_a_fraction_has_one_form(written: str, per_mille: int) -> None:
+    """In thousandths; ordered by, however it is written there."""
+    sql = f"SELECT tier, APPROX_QUANTILE(visits, {written}) AS x FROM matched GROUP BY tier"
+    found = ask(sql + f" ORDER BY approx_quantile(users.visits, {written}00) DESC", SCHEMA)
+    assert found.shown[1] == Shown("quantile", "users.visits", "x", per_mille)
+    assert found.order == ((1, True),)
+
+
 SAME = [
     "SELECT tier, COUNT(*) FROM matched GROUP BY tier",
     "select TIER, count(*) from MATCHED group by 1;",
@@ -138,6 +161,37 @@ REFUSED = [  # (code, what stands at the place, SQL)
     ("released", "city", "SELECT tier, COUNT(*) FROM matched GROUP BY tier ORDER BY city"),
     ("select", "", "SELECT tier, COUNT(*) FROM matched GROUP BY tier ORDER BY MAX(spend)"),
     ("place", "3", "SELECT tier, COUNT(*) FROM matched GROUP BY tier ORDER BY 3"),
+    ("quantile", "tier", "SELECT MEDIAN(tier) FROM matched"),
+    ("quantile", "spend", "SELECT APPROX_QUANTILE(spend, 0.5) FROM matched"),
+    ("quantile", "MEDIAN", "SELECT MEDIAN(DISTINCT visits) FROM matched"),
+    ("quantile", "MEDIAN", "SELECT MEDIAN(visits ORDER BY visits) FROM matched"),
+    ("quantile", "MEDIAN", "SELECT MEDIAN(-visits) FROM matched"),
+    ("quantile", "0.0", "SELECT APPROX_QUANTILE(visits, 0.0) FROM matched"),
+    ("quantile", "1", "SELECT APPROX_QUANTILE(visits, 1) FROM matched"),
+    ("quantile", "0.0005", "SELECT APPROX_QUANTILE(visits, 0.0005) FROM matched"),
+    ("quantile", "5e-1", "SELECT APPROX_QUANTILE(visits, 5e-1) FROM matched"),
+    ("quantile", "'0.5'", "SELECT APPROX_QUANTILE(visits, '0.5') FROM matched"),
+    ("quantile", "1", "SELECT APPROX_QUANTILE(visits, 1 / 2) FROM matched"),
+    ("quantile", "0.1", "SELECT APPROX_QUANTILE(visits, [0.1, 0.2]) FROM matched"),
+    ("quantile", "visits", "SELECT APPROX_QUANTILE(visits) FROM matched"),
+    ("quantile", "MEDIAN(joined)", "SELECT MEDIAN(visits), MEDIAN(joined) FROM matched"),
+    ("clause", "0.01", "SELECT APPROX_QUANTILE(visits, 0.5, 0.01) FROM matched"),
+    ("select", "", "SELECT MEDIAN(visits) FILTER (WHERE tier = 'gold') FROM matched"),
+    ("select", "", "SELECT MEDIAN(visits) OVER () FROM matched"),
+    ("select", "", "SELECT PERCENTILE_DISC(0.5) WITHIN GROUP (ORDER BY visits) FROM matched"),
+    ("select", "", "SELECT QUANTILE(visits, 0.5) FROM matched"),
+    ("group", "2", "SELECT visits, MEDIAN(visits) AS m FROM matched GROUP BY 2"),
+    ("released", "visits", "SELECT tier, MEDIAN(visits) FROM matched GROUP BY tier ORDER BY visits"),
+    (
+        "released",
+        "visits, 0.4",
+        "SELECT tier, MEDIAN(visits) FROM matched GROUP BY tier ORDER BY APPROX_QUANTILE(visits, 0.4)",
+    ),
+    ("column", "MEDIAN", "SELECT COUNT(*) FROM matched WHERE MEDIAN(visits) > 31"),
+    ("alias", "tier", "SELECT tier AS :x, COUNT(*) FROM matched GROUP BY ALL"),
+    ("parameter", "tier", "SELECT COUNT(*) FROM matched WHERE tier = :x"),
+    ("parameter", "tier", "SELECT COUNT(*) FROM matched WHERE tier = ?"),
+    ("parameter", "tier", "SELECT COUNT(*) FROM matched WHERE tier = $1"),
     ("limit", "", "SELECT COUNT(*) FROM matched LIMIT (SELECT 1)"),
     ("column", "city", "SELECT city, COUNT(*) FROM crm GROUP BY city"),
 ]
@@ -160,27 +214,28 @@ def test_the_hint_names_the_nearest_edges() -> None:
     ask("SELECT COUNT(*) FROM matched WHERE users.visits >= 31", SCHEMA)
 
 
-def test_every_function_of_the_database_is_refused_but_three() -> None:
-    """COUNT, SUM and AVG are all there is, whatever DuckDB can do."""
+def test_every_function_of_the_database_is_refused_but_five() -> None:
+    """COUNT, SUM, AVG, MEDIAN and APPROX_QUANTILE are all there is, whatever DuckDB can do."""
     rows = duckdb.sql("SELECT DISTINCT function_name FROM duckdb_functions() ORDER BY 1").to_arrow_table()
     names = [name for name in rows.column(0).to_pylist() if name.replace("_", "a").isalnum()]
     let_in = set()
     for name in names:
-        for argument in ("spend", "tier", "*", ""):
+        for argument in ("spend", "visits", "visits, 0.5", "*"):
             try:
                 ask(f"SELECT {name}({argument}) FROM matched", SCHEMA)
                 let_in.add(name)
             except QueryRefused:
                 pass
     assert len(names) > 500
-    assert let_in == {"sum", "avg", "count"}
+    assert let_in == {"sum", "avg", "count", "median", "approx_quantile"}
 
 
 CANARY = "13912345678canary"
 _TEXT = (
     "SELECT FROM matched crm users tier city visits spend COUNT(*) SUM(spend) AVG ( ) , . ; * = < > <= AND OR NOT IN "
     "BETWEEN NULL IS GROUP BY ORDER LIMIT WHERE HAVING JOIN USING person 'gold' 31 -1 CASE WHEN THEN END :: int || -- "
-    "/* */ { } [ ] $1 ? @ UNION WITH AS x DATE '2026-01-01' OVER \\ \x00 ' " + f"'{CANARY}'"
+    "/* */ { } [ ] $1 ? @ :x MEDIAN(visits) APPROX_QUANTILE(visits, UNION WITH AS x DATE '2026-01-01' OVER \\ \x00 ' "
+    + f"'{CANARY}'"
 )
 WORDS = _TEXT.split(" ")
 

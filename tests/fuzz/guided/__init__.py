@@ -1,0 +1,1 @@
+"""Long runs, started by `make fuzz` and `make fuzz-sql`; the suite runs their short forms."""
