@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from benchmarks import product, regimes, report
+from benchmarks import enclave, ledger, product, regimes, report
 from benchmarks.peers import Installed, install
 from benchmarks.regimes import Operation, Plan, Row
 from cleanroom import machine
@@ -77,6 +77,10 @@ def regimes_of(plan: Plan) -> dict[str, Callable[[], Row | list[Row] | list[Oper
         "overlap-vole": lambda: product.overlap(plan, plan.rows(1_000_000, 50_000), "–", "--no-operator"),
         "doctor": lambda: product.doctor(plan),
         "help": lambda: product.help_time(plan),
+        "segments": lambda: enclave.segments(plan, tokens=False),
+        "segments-tokens": lambda: enclave.segments(plan, tokens=True),
+        "encrypted-sums": lambda: enclave.sums(plan),
+        "ledger": lambda: ledger.row(plan),
     }
 
 

@@ -19,9 +19,12 @@ class CleanroomError(Exception):
         super().__init__(template, hint, params)
         self.template, self.hint, self.params = template, hint, params
 
+    code: str = "error"
+    """A fixed word for programs."""
+
     def details(self) -> dict[str, object]:
-        """What programs may want to know beside the texts."""
-        return {}
+        """What programs may want to know beside the texts: the code, and more where there is more."""
+        return {"code": self.code}
 
     def __str__(self) -> str:
         return " ".join(text.format(**self.params) for text in (self.template, self.hint) if text)
@@ -31,24 +34,28 @@ class UsageError(CleanroomError):
     """The caller asked for something that does not exist or does not fit together."""
 
     exit_code = 2
+    code = "usage"
 
 
 class Refused(CleanroomError):
     """A rule of the contract, of release or of trust says no."""
 
     exit_code = 3
+    code = "refused"
 
 
 class BadData(CleanroomError):
     """A stored file is missing, damaged, of an unknown version, or does not verify."""
 
     exit_code = 4
+    code = "data"
 
 
 class Interrupted(CleanroomError):
     """A party's process ended before its work was done."""
 
     exit_code = 5
+    code = "interrupted"
 
 
 def our_mistake(error: BaseException) -> CleanroomError:

@@ -5,6 +5,10 @@ are tried 40 times unless they say otherwise.
 """
 
 import os
+import re
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
@@ -20,11 +24,38 @@ if "PYTEST_XDIST_WORKER" in os.environ:
         del os.environ[name]
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Marks of this suite."""
+    config.addinivalue_line("markers", "attack(id): mounts that attack of docs/attacks.md")
+
+
+@cache
+def attacks() -> dict[str, tuple[str, ...]]:
+    """The tests that docs/attacks.md names, by attack."""
+    text = (Path(__file__).parents[1] / "docs" / "attacks.md").read_text("utf-8")
+    rows = re.findall(r"^\| ([A-Z]\d+) \| (.+)$", text, re.MULTILINE)
+    return {attack: tuple(re.findall(r"`(tests/[^`]+::\w+)`", row)) for attack, row in rows}
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Group the tests by the run that they look at; of `ran` there is one a protocol."""
+    """Group the tests by the run that they look at; of `ran` there is one a protocol. Mark those that mount attacks."""
+    root = Path(__file__).parents[1]
     for item in items:
+        test = f"{item.path.relative_to(root).as_posix()}::{getattr(item, 'originalname', item.name)}"
+        for attack, tests in attacks().items():
+            if test in tests:
+                item.add_marker(pytest.mark.attack(attack))
         for name in set(RUNS) & set(getattr(item, "fixturenames", ())):
             callspec = getattr(item, "callspec", None)
             protocol = callspec.params.get("protocol", "keyed") if callspec and name == "ran" else ""
             item.add_marker(pytest.mark.xdist_group(f"{item.path.parent.name}-{name}-{protocol}"))
+
+
+@pytest.fixture
+def near_parties() -> Iterator[None]:
+    """Parties in threads of this process."""
+    from tests import near  # heavy, and few tests have parties
+
+    with near.parties():
+        yield

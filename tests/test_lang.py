@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from cleanroom import lang
-from cleanroom.ledger import audit, receipt, words
+from cleanroom.ledger import audit, export, receipt, words
 from cleanroom.rooms import choose, desk, disclosure, terms
-from cleanroom.terminal import app, choice, overlap, reasons
+from cleanroom.terminal import app, choice, grants, overlap, reasons
 from connectors import doctor, headers, mapping
 
 ROOT = Path(__file__).parents[1]
@@ -26,9 +26,11 @@ SHOWN = ("t", "catalogue_text", "Learned", "Sentence", "stage", "step", "_step")
 TEXTS = {**dict.fromkeys(SHOWN, (0,)), "Choice": (1,)}
 """Calls whose argument at these places is a text."""
 TABLES: tuple[str, ...] = (
-    *app._TITLES.values(), *app._TYPER_ERRORS.values(), *words.TEXTS.values(), *audit.LEDGER_STEPS, *receipt.STEPS,
-    *desk.STEPS, *(note for notes in disclosure.NOTES.values() for note in notes), *reasons.REASONS.values(),
-    *reasons.KINDS.values(), *terms.ROLES, *overlap.MINOR_CELLS, *doctor.LOSSES.values(), *doctor.REPAIRS.values(),
+    *app._TITLES.values(), *app._TYPER_ERRORS.values(), *words.TEXTS.values(), *audit.LEDGER_STEPS,
+    audit.RELEASE_STEP, *export.EXPORT_STEPS, *receipt.STEPS, *desk.STEPS, *disclosure.NOISE_OFF,
+    *(note for notes in disclosure.NOTES.values() for note in notes),
+    *reasons.REASONS.values(), *grants.STATES.values(), *reasons.KINDS.values(), *terms.ROLES,
+    *overlap.MINOR_CELLS, *doctor.LOSSES.values(), *doctor.REPAIRS.values(),
     *doctor.UNREAD.values(), *mapping.IDENTITIES, *choose.LEARNS.values(), choose.SIZE_ONLY, *choice.KINDS.values(),
     *choice.WHAT.values(), "[OPTIONS]", "COMMAND [ARGS]...",
 )  # fmt: skip
@@ -59,7 +61,7 @@ def _strings(node: ast.AST) -> Iterator[str]:
 def _of_call(path: Path, call: ast.Call, errors: set[str]) -> Iterator[str]:
     name = _name(call.func)
     places: tuple[int, ...] = (0, 1) if name in errors else TEXTS.get(name, ())
-    if path.name in ("cli.py", "options.py"):
+    if path.name in ("cli.py", "options.py") or path.parent.name == "commands":
         places = (2,) if name == "command" and len(call.args) == 4 else places
         yield from (text for keyword in call.keywords if keyword.arg == "help" for text in _strings(keyword.value))
     for place in places:

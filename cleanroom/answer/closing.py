@@ -10,27 +10,44 @@ from typing import Any
 
 import pyarrow as pa
 
+from cleanroom.answer import planning
 from cleanroom.answer.notes import hear, malformed, reading, take, tell, whole_numbers
 from cleanroom.answer.release import Release
 from cleanroom.answer.side import Side
+from cleanroom.enclave.query import VERSION as QUERY_VERSION
+from cleanroom.enclave.query import Query, split_name
 from cleanroom.errors import BadData, Refused
+from cleanroom.home import Home
 from cleanroom.keys import verify as verify_signature
 from cleanroom.ledger.chain import COSIGN_LABEL, Head, is_digest
+from cleanroom.ledger.ledger import Charge, Ledger
 from cleanroom.ledger.opening import open_ledger
 from cleanroom.ledger.receipt import SALT_BYTES, Receipt, SignedReceipt, table_digest, verify
-from cleanroom.privacy.history import DatasetVersion, Question
+from cleanroom.plan.cube import tables
+from cleanroom.privacy import accounting
+from cleanroom.privacy.history import DatasetVersion, Question, plain_where
+from cleanroom.privacy.quotas import Limits, Seen, check_inputs
 from cleanroom.privacy.ranges import Range, size_range
+from cleanroom.rooms.contract import Contract
+from cleanroom.rooms.terms import Dataset
 from protocols.channel import Channel
 from protocols.errors import BadMessage, ProtocolError
 from protocols.psi import keyed
 
+RECEIPT = b"cleanroom.receipt"
+MOST_REPLAYS = 3
+"""Each tells one bit of the data as they are now, so there are few."""
+ANOTHER = "The same question got another answer than before."
 _CLOCKS_APART = dt.timedelta(days=1)
 
 
 def version_note(side: Side) -> dict[str, Any]:
     """What a party tells of its data and of what it was asked, before a run."""
-    asked = {"by": list(side.query.by), "sums": list(side.query.sums)}
+    asked = {"by": list(side.query.by), "sums": list(side.query.sums), "where": plain_where(side.where),
+             "sigma": side.sigma, "plan": side.plan}  # fmt: skip
     forms = side.identity_forms()
+    if side.plan and side.contract.match.protocol == "keyed":
+        asked["cells"] = planning.cells_told(side)
     told = {"version": side.version().plain(), "epoch": side.home.vault.epoch, "form": forms[0], **asked}
     return {**told, "also": forms[1:]} if len(forms) > 1 else told
 
@@ -47,13 +64,32 @@ def question_from(side: Side, notes: Any, mine: Mapping[str, Any] | None = None)
         (dataset.owner, dataset.name) for dataset in side.contract.datasets
     ):
         raise BadMessage("The peer named another dataset than the contract.")
+    asked = _asked(side, notes[0])
     for version, note in zip(versions, notes, strict=True):
-        if (take(note, "by", list), take(note, "sums", list)) != (list(side.query.by), list(side.query.sums)):
+        if _asked(side, note) != asked or (asked.by, asked.sums) != (side.query.by, side.query.sums):
             raise ProtocolError("The parties were not asked the same question.", "Name the same columns everywhere.")
+        if (take(note, "sigma", int), take(note, "plan", bool)) != (side.sigma, side.plan):
+            raise ProtocolError("The parties were not asked the same question.", "Ask for the same accuracy.")
         if version.rows > side.contract.dataset(version.name).rows:
             raise Refused("The dataset {dataset} has more rows than the contract allows.", dataset=version.name)
     _check_forms(side, notes)
-    return side.question(versions, {v.owner: take(n, "epoch", int) for v, n in zip(versions, notes, strict=True)})
+    epochs = {v.owner: take(n, "epoch", int) for v, n in zip(versions, notes, strict=True)}
+    question = side.question(versions, epochs, asked.where)
+    if side.expected and question.digest() != side.expected:
+        raise Refused("The datasets are of other versions than those of the receipt.", "It can no longer be replayed.")
+    return question
+
+
+def _asked(side: Side, note: Any) -> Query:
+    """The query that a note names, its conditions about columns that can have some. Raises BadMessage."""
+    fields = {name: take(note, name, list) for name in ("by", "sums", "where")}
+    with reading():
+        query = Query.from_fields({"format": QUERY_VERSION, **fields})
+    for name in query.conditions:
+        dataset, column = split_name(name)
+        if side.contract.dataset(dataset).column(column).kind == "amount":
+            raise malformed()
+    return query
 
 
 def _check_forms(side: Side, notes: list[Any]) -> None:
@@ -91,10 +127,123 @@ def _version(note: Any) -> DatasetVersion:
     return version
 
 
-def debit(side: Side, question: Question) -> None:
-    """Charge the question; on the disk before anything is computed."""
+def charge(side: Side, question: Question) -> Charge:
+    """What the question costs the dataset of this party, or an operator, who has none and keeps account."""
+    lineage = side.dataset.name if side.party in side.contract.owners else ""
+    if not question.sigma:
+        return Charge(lineage)
+    rho = accounting.rho_micro(question.sigma, released(question), side.contract.moved)
+    return Charge(lineage, rho, budget(side.contract, side.dataset) if lineage else 0)
+
+
+def budget(contract: Contract, dataset: Dataset) -> int:
+    """What may be charged to a dataset in a month, in millionths of ρ, by the contract's ε."""
+    return accounting.budget_micro(contract.release.epsilon, accounting.delta(dataset.rows))
+
+
+def released(question: Question) -> int:
+    """How many noised numbers of a person's group leave: the count and every sum; of a plan, one a table."""
+    return len(tables(question.by)) if question.plan else 1 + len(question.sums)
+
+
+def standing(side: Side, question: Question) -> dict[str, Any]:
+    """Whether this party holds the answer already, and can pay for it: told before anybody is charged.
+
+    Raises Refused where it would not take part: a dataset changed too often or grew too fast, in whatever room; or an
+    answer is to be computed again that never was.
+    """
+    due = charge(side, question)
     with open_ledger(side.home) as ledger:
-        ledger.debit(question)
+        charged = ledger.charged(question)
+        have = bool(question.sigma) and ledger.released(question.digest()) is not None and not side.again
+        if side.again and not charged:
+            raise Refused("This question was not asked here, so there is nothing to compute again.")
+        if side.again and ledger.replays(question.digest()) >= MOST_REPLAYS:
+            raise Refused("This answer was computed again {most} times, which is the most.", most=MOST_REPLAYS)
+        if question.sigma and not charged:
+            moment = dt.datetime.now(dt.UTC)
+            for version in question.datasets:
+                check_inputs(ledger.inputs(version), Seen(version, moment), Limits(rows=side.rules.k))
+        affords = charged or not due.lineage or ledger.left(due) >= due.rho_micro
+        return {"party": side.party, "have": have, "charged": charged, "affords": affords,
+                "head": ledger.head().plain()}  # fmt: skip
+
+
+def settle(side: Side, question: Question, standings: Sequence[Any]) -> bool:
+    """Debit the question, on the disk before anything is computed; or say that the stored answer serves (True).
+
+    Raises Refused where an owner's budget is spent, BadMessage.
+    """
+    held, before, paid = ([take(each, name, bool) for each in standings] for name in ("have", "charged", "affords"))
+    _check_ledgers(side, standings)
+    if any(held) and not all(before):
+        raise BadMessage("The ledger of a peer knows nothing of a question that was answered.")
+    if all(held):
+        return True
+    if not all(paid):
+        raise Refused(
+            "The privacy budget of a dataset in this room does not suffice for this question.",
+            "cleanroom budget shows it. Ask less exactly (--within), read the plan, or wait for the next month.",
+        )
+    with open_ledger(side.home) as ledger:
+        if question.sigma and not ledger.charged(question):
+            _keep_inputs(ledger, question)
+        side.charged = ledger.debit(question, charge(side, question)).fresh and bool(question.sigma)
+    if not question.sigma:
+        side.earlier = _earlier(side, question)
+    return False
+
+
+def _check_ledgers(side: Side, standings: Sequence[Any]) -> None:
+    """Raises BadData where a peer shows an older ledger than before, or another: its noise would be drawn anew."""
+    with open_ledger(side.home) as ledger:
+        for each in standings:
+            if (peer := take(each, "party", str)) != side.party:
+                with reading():
+                    head = Head.parse(take(each, "head", dict))
+                ledger.check_head(head, bytes.fromhex(side.contract.party(peer).signing))
+
+
+def _keep_inputs(ledger: Ledger, question: Question) -> None:
+    """What the owners brought to this run, for the limits of later ones."""
+    for version in question.datasets:
+        ledger.append("input", {
+            "contract": question.contract, "owner": version.owner, "dataset": version.name,
+            "manifest": version.manifest, "rows": version.rows,
+        })  # fmt: skip
+
+
+def _earlier(side: Side, question: Question) -> tuple[Query, ...]:
+    """Questions without noise about the same people, where this one or one of them is about some of these only.
+
+    Raises Refused where they cannot be compared: asked in another room, or of cells that are not the host's to see.
+    """
+    with open_ledger(side.home) as ledger:
+        asked, rooms = ledger.questions(question.population()), ledger.rooms(question.population())
+    found = [each for each in asked if not each.get("sigma") and each != question.query()]
+    if not any(each.get("where") for each in (*found, question.query())):
+        return ()
+    queries = []
+    for each in found:
+        fields = {"by": list(each["by"]), "sums": [], "where": each.get("where", [])}
+        queries.append(Query.from_fields({"format": QUERY_VERSION, **fields}))
+    columns = {name for query in queries for name in (*query.by, *query.conditions)}
+    match = side.contract.match
+    foreign = match.protocol != "keyed" and any(
+        side.contract.dataset(split_name(name)[0]).owner != match.host for name in columns
+    )
+    if rooms != {question.contract} or foreign:
+        raise subtractable(side)
+    return tuple(dict.fromkeys(queries))
+
+
+def subtractable(side: Side) -> Refused:
+    """For an exact answer that could be subtracted from an earlier one."""
+    return Refused(
+        "This answer could be subtracted from an earlier one: the people of both differ by fewer than {limit}.",
+        "Ask about other people, or in a room with noise, which has no such limit.",
+        limit=side.contract.release.k,
+    )
 
 
 def salt(side: Side, question: Question) -> bytes:
@@ -128,11 +277,15 @@ def receipt_of(side: Side, question: Question, told: Mapping[str, Any], table: s
             purposes=contract.purposes,
             table=table,
             rows=rows,
-            columns=len(question.by) + 1 + len(question.sums),
+            columns=1 if question.plan else len(question.by) + 1 + len(question.sums),
             people=size,
             withheld=withheld,
             time=_of_now(side, take(told, "time", str)),
             epoch=question.epoch,
+            rho_micro=charge(side, question).rho_micro,
+            where=question.where,
+            code=take(told, "code", str),
+            plan=question.plan,
         )
 
 
@@ -161,8 +314,8 @@ def checked(side: Side, signed: SignedReceipt) -> SignedReceipt:
     return signed
 
 
-def record(side: Side, signed: SignedReceipt, answer: bytes | None) -> None:
-    """The match and the release into this party's ledger."""
+def record(side: Side, signed: SignedReceipt, answer: pa.Table | None) -> None:
+    """The match and the release into this party's ledger, and the answer where this party may have it."""
     contract, receipt = side.contract, signed.receipt
     match = contract.match
     with open_ledger(side.home) as ledger:
@@ -170,9 +323,9 @@ def record(side: Side, signed: SignedReceipt, answer: bytes | None) -> None:
             "contract": receipt.contract, "protocol": match.protocol, "transcript": receipt.transcript,
             "host": match.host, "receiver": match.receiver, "output": match.output,
         })  # fmt: skip
-        first = ledger.record_release(receipt, answer)
+        first = ledger.record_release(receipt, None if answer is None else stored_form(answer, signed))
     if first.body["table"] != receipt.table:
-        raise BadData("The same question got another answer than before.", "Run: cleanroom audit verify.")
+        raise BadData(ANOTHER, "Run: cleanroom audit verify.")
 
 
 def exchange_heads(side: Side, channel: Channel, peer: str) -> None:
@@ -209,9 +362,33 @@ def as_range(value: Any, k: int) -> Range:
     return found
 
 
-def stored_form(table: pa.Table) -> bytes:
-    """A released table as it is kept: an Arrow stream."""
+def stored_form(table: pa.Table, signed: SignedReceipt) -> bytes:
+    """A released table as it is kept: an Arrow stream that carries its receipt."""
+    table = table.replace_schema_metadata({RECEIPT: signed.encode()})
     sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, table.schema) as writer:
         writer.write_table(table)
     return bytes(sink.getvalue().to_pybytes())
+
+
+def recall(home: Home, question: str) -> tuple[Release, SignedReceipt]:
+    """The answer that this party keeps to the question of this digest, with its receipt. Raises BadData where it is
+    damaged."""
+    with open_ledger(home) as ledger:
+        kept = ledger.stored_answer(question)
+    try:
+        table = pa.ipc.open_stream(pa.py_buffer(kept or b"")).read_all()
+        signed = SignedReceipt.parse(table.schema.metadata[RECEIPT])
+    except (pa.ArrowInvalid, KeyError, TypeError) as error:
+        raise BadData("A stored answer is not the one that was released.", "Run: cleanroom audit verify.") from error
+    receipt = signed.receipt
+    return Release(table.replace_schema_metadata(None), receipt.withheld, receipt.people), signed
+
+
+def receipt_recorded(side: Side, question: Question) -> str:
+    """The digest of the receipt that this party's ledger holds for the question. Raises BadData."""
+    with open_ledger(side.home) as ledger:
+        released = ledger.released(question.digest())
+    if released is None:
+        raise BadData("This ledger does not hold the release.", "Run: cleanroom audit verify.")
+    return str(released.body["receipt"])

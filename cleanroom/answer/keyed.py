@@ -9,30 +9,33 @@ sealed          →                    masked amounts, under the room key that t
                   ←    matched       to the receiver alone, where the contract gives it members
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from cleanroom.answer import updates
+from cleanroom.answer import closing, planning, updates
+from cleanroom.answer.draws import drawn, once, replayed
 from cleanroom.answer.notes import hear, malformed, reading, receive_rows, send_rows, take, tell
 from cleanroom.answer.side import Learned, Side
 from cleanroom.answer.slots import cell_layout, most_groups
-from cleanroom.answer.two_party import Table
+from cleanroom.answer.tables import Table
 from cleanroom.answer.updates import Change, Sent
 from cleanroom.enclave.handle import Enclave
-from cleanroom.enclave.query import PEOPLE, SLOTS, Query, split_name
+from cleanroom.enclave.query import PEOPLE, SLOTS, Groups, Query, split_name
+from cleanroom.privacy.history import Question
 from cleanroom.privacy.ranges import Range, size_range
-from cleanroom.privacy.threshold import release_groups
+from cleanroom.privacy.threshold import release_groups, with_people
 from cleanroom.rooms.disclosure import SHARED
 from cleanroom.rooms.identities import named
-from cleanroom.rooms.terms import Dataset
+from cleanroom.rooms.terms import Column, Dataset, Slots
 from protocols.canary import Canaries
 from protocols.channel import Channel
 from protocols.errors import BadMessage
 from protocols.paillier import answer, cipher
+from protocols.paillier.cells import CellLayout, Totals
 from protocols.paillier.keys import PrivateKey, PublicKey
 from protocols.paillier.slots import Integers
 from protocols.psi import keyed, keyed_updates
@@ -65,7 +68,7 @@ def send_as_owner(side: Side, channel: Channel) -> Sending:
     """Send this party's tokens, the tokens of its columns in the question, and its slots; or what changed of them."""
     name, items = side.dataset.name, side.digests()
     with side.stage("tokens"):
-        codes = {f"{name}.{column}": side.codes(column) for column in side.own(side.query.by)}
+        codes = {f"{name}.{column}": side.codes(column) for column in side.own(side.cells_asked)}
         unknown = {f"{name}.{column.name}": np.array([column.cells - 1]) for column in side.dataset.columns}
         fill = {each: keyed.value_tokens(side.room_key, each, unknown[each]).tobytes() for each in codes}
     slots, key = _encrypted(side, fill)
@@ -136,7 +139,8 @@ def receive_members(side: Side, channel: Channel, sending: Sending, size: Range)
             had = sending.change.had
             gained, lost = keyed_updates.receive_changes(channel, side.room_key, sending.items, had)
             matched = sending.change.matched_now(gained, lost)
-        if matched is not None and not size.low <= len(matched) <= size.high:
+        whole = not side.sigma and not side.query.where  # then the size is that of all who matched
+        if matched is not None and whole and not size.low <= len(matched) <= size.high:
             raise BadMessage("The operator named more or fewer rows than the size that it released.")
     if side.contract.match.updates:
         flagged = np.empty(0, np.int64) if matched is None else matched
@@ -146,16 +150,13 @@ def receive_members(side: Side, channel: Channel, sending: Sending, size: Range)
 
 def open_as_owner(side: Side, channel: Channel, key: PrivateKey) -> list[int]:
     """Decrypt the masked sums of released groups, and seal them for those who hold the room key; the groups' people."""
-    slots = side.contract.slots_of(side.dataset.name)
-    if slots is None:
-        raise BadMessage("A message is not in the form that this version knows.")
-    layout = cell_layout(side.contract, side.dataset, slots)
+    layout = _layout(side, side.dataset.name)
     groups = take(hear(channel, "sums.groups"), "groups", int)
     if not 0 <= groups <= most_groups(side.contract, side.query.by):
         raise malformed()
     rows = receive_rows(channel, "sums.rows", rows=groups, width=layout.plaintexts * key.public.width)
     totals = answer.open_sums(key, layout, rows)
-    if (totals.counts < side.rules.k).any():
+    if (totals.counts < side.rules.least).any():
         raise BadMessage("The peer released a group below the contract's threshold.")
     packed = answer.pack_amounts(totals.amounts[:, 0]).tobytes()
     tell(channel, "sums.sealed", {"sealed": keyed.seal(side.room_key, SEAL_LABEL, packed).hex()})
@@ -249,7 +250,7 @@ def receive_as_operator(side: Side, channels: Mapping[str, Channel], enclave: En
 def _widths(side: Side, dataset: Dataset, keys: dict[str, PublicKey]) -> dict[str, int]:
     """Bytes of a dataset's columns in this question; in `keys` the owner's, where there are slots."""
     widths = keyed.further_tokens(len(dataset.identities))
-    widths |= {name: keyed.VALUE_BYTES for name in side.query.by if split_name(name)[0] == dataset.name}
+    widths |= {name: keyed.VALUE_BYTES for name in side.cells_asked if split_name(name)[0] == dataset.name}
     slots = side.contract.slots_of(dataset.name)
     if slots and any(split_name(name)[0] == dataset.name for name in side.query.sums):
         keys[dataset.name] = public = side.peer_paillier(slots)
@@ -279,44 +280,101 @@ class _Parts:
         return State(session, (high, low), {name: np.concatenate(parts) for name, parts in self._columns.items()})
 
 
-def answer_as_operator(
-    side: Side, channels: Mapping[str, Channel], enclave: Enclave, keys: Mapping[str, PublicKey]
-) -> dict[str, Any]:
-    """Count, threshold, have the owners open the sums of released groups; what every recipient is told."""
+def answer_as_operator(side: Side, channels: Mapping[str, Channel], enclave: Enclave, keys: Mapping[str, PublicKey],
+                       question: Question, notes: Sequence[Any]) -> dict[str, Any]:  # fmt: skip
+    """Count, add noise, threshold, have the owners open the sums of released groups; what every recipient is told."""
     size = enclave.match(side.contract.match.left, side.contract.match.right)
-    slots = tuple(f"{dataset}.{SLOTS}" for dataset in keys)
-    groups = enclave.run(Query(side.query.by, slots), {dataset: public.n for dataset, public in keys.items()})
-    numbered = groups.table.append_column("group", pa.array(np.arange(len(groups.table))))
-    released = release_groups(numbered, side.query.by, side.rules)
-    chosen = released.table.column("group").to_numpy()
-    people = released.table.column(PEOPLE).to_numpy()
-    told: dict[str, Any] = {
-        "tokens": {name: [value.hex() for value in released.table.column(name).to_pylist()] for name in side.query.by},
-        "people": people.tolist(),
-        "withheld": released.withheld,
-        "size": _plain(size_range(size, side.rules.k)),
-        "sealed": {},
-        "masks": {},
+    if side.plan:
+        return planning.answered(side, enclave, question, planning.tokens_heard(side, notes))
+    query = Query(side.query.by, tuple(f"{dataset}.{SLOTS}" for dataset in keys), question.where)
+    if side.earlier and enclave.subtractable(query, side.earlier, side.rules.k):
+        raise closing.subtractable(side)
+
+    def compute() -> dict[str, Any]:
+        groups = enclave.run(query, {dataset: public.n for dataset, public in keys.items()})
+        return _computed(side, groups, keys, question, size)
+
+    kept = once(side, question, compute) if question.sigma else compute()
+    told = {name: kept[name] for name in ("tokens", "people", "withheld", "size", "masks")}
+    told["sealed"] = {
+        name: _opened(channels[side.contract.dataset(name).owner], _rows_of(kept["rows"][name], len(told["people"])))
+        for name in keys
     }
-    for name, public in keys.items():
-        dataset = side.contract.dataset(name)
-        sums = groups.ciphertexts[name][chosen]
-        sealed, masks = _opened(side, channels[dataset.owner], dataset, public, sums, people)
-        told["sealed"][name], told["masks"][name] = sealed, masks
+    if side.again:
+        counts = enclave.run(Query(query.by, (), query.where)).table.column(PEOPLE).to_pylist()
+        told["same"] = replayed(side, question, same=counts == kept["exact"])
     return told
 
 
-def _opened(side: Side, channel: Channel, dataset: Dataset, public: PublicKey, sums: Bytes,
-            people: Indices) -> tuple[str, str]:  # fmt: skip
-    """An owner's sealed sums, and the masks that the recipients take off."""
-    slots = side.contract.slots_of(dataset.name)
+def _rows_of(text: str, groups: int) -> Bytes:
+    content = np.frombuffer(bytes.fromhex(text), np.uint8)
+    return content.reshape(groups, -1) if groups else content.reshape(0, 1)
+
+
+def _computed(side: Side, groups: Groups, keys: Mapping[str, PublicKey], question: Question,
+              size: int) -> dict[str, Any]:  # fmt: skip
+    """What leaves, but for the opened sums: tokens and people of released groups, ciphertexts, masks; and, to stay, the
+    exact counts.
+
+    Without noise the size is that of the people asked about; with noise that of the groups shown, by their noised
+    counts.
+    """
+    exact = groups.table.column(PEOPLE).to_numpy()
+    if question.where:
+        size = int(exact.sum())
+    noised = drawn(question, len(exact), _amounts_of(side, keys)) if question.sigma else None
+    counted = groups.table if noised is None else with_people(groups.table, exact + noised.people)
+    numbered = counted.append_column("group", pa.array(np.arange(len(counted))))
+    released = release_groups(numbered, side.query.by, side.rules, side.sensitive)
+    asks_size_only = not (side.query.by or side.query.sums or question.sigma)
+    table = released.table.slice(0, 0) if asks_size_only else released.table
+    chosen = table.column("group").to_numpy()
+    people = table.column(PEOPLE).to_numpy()
+    found: dict[str, Any] = {
+        "tokens": {name: [value.hex() for value in table.column(name).to_pylist()] for name in side.query.by},
+        "people": people.tolist(),
+        "withheld": released.withheld,
+        "size": _plain(size_range(int(people.sum()) if question.sigma else size, side.rules.k)),
+        "rows": {},
+        "masks": {},
+        "exact": exact.tolist(),
+    }
+    first = 0
+    for name, public in keys.items():
+        layout, sums, inside = _layout(side, name), groups.ciphertexts[name][chosen], None
+        if noised is not None:
+            own = noised.amounts[chosen, first : first + len(layout.amounts)].astype(object)
+            inside = Totals(noised.people[chosen, None], own[:, None, :])
+            first += len(layout.amounts)
+        rows, masks = answer.prepare(public, layout, sums, exact[chosen], noise=inside)
+        found["rows"][name] = rows.tobytes().hex()
+        found["masks"][name] = answer.pack_amounts(masks[:, 0]).tobytes().hex()
+    return found
+
+
+def _amounts_of(side: Side, keys: Mapping[str, PublicKey]) -> list[Column]:
+    """The amounts that are summed, in the order of their datasets' slots."""
+    return [
+        side.contract.dataset(name).column(column) for name in keys for column in _slots(side, name).sums
+    ]  # fmt: skip
+
+
+def _slots(side: Side, dataset: str) -> Slots:
+    slots = side.contract.slots_of(dataset)
     if slots is None:
-        raise BadMessage("A message is not in the form that this version knows.")
-    layout = cell_layout(side.contract, dataset, slots)
-    rows, masks = answer.prepare(public, layout, sums, people)
-    tell(channel, "sums.groups", {"groups": len(people)})
+        raise malformed()
+    return slots
+
+
+def _layout(side: Side, dataset: str) -> CellLayout:
+    return cell_layout(side.contract, side.contract.dataset(dataset), _slots(side, dataset))
+
+
+def _opened(channel: Channel, rows: Bytes) -> str:
+    """An owner's sealed sums of these groups."""
+    tell(channel, "sums.groups", {"groups": len(rows)})
     send_rows(channel, "sums.rows", rows)
-    return take(hear(channel, "sums.sealed"), "sealed", str), answer.pack_amounts(masks[:, 0]).tobytes().hex()
+    return take(hear(channel, "sums.sealed"), "sealed", str)
 
 
 def send_members(side: Side, channels: Mapping[str, Channel], enclave: Enclave, gathered: Gathered) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from cleanroom import canonical
-from cleanroom.errors import BadData
+from cleanroom.errors import BadData, UsageError
 from protocols.channel import Channel
 from protocols.errors import BadMessage
 from protocols.rows import Bytes, schema, to_batch
@@ -48,7 +48,7 @@ def reading() -> Iterator[None]:
         yield
     except BadData as error:
         raise BadMessage(error.template, error.hint, **error.params) from error
-    except (AttributeError, KeyError, OverflowError, RecursionError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, OverflowError, RecursionError, TypeError, UsageError, ValueError) as error:
         raise malformed() from error
 
 

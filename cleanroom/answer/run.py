@@ -2,20 +2,23 @@
 
 import datetime as dt
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from cleanroom.answer import closing, keyed, matching, two_party
+from cleanroom.answer import allowed, closing, keyed, matching, planning, tables, two_party
 from cleanroom.answer.members import write_members
 from cleanroom.answer.notes import hear, malformed, reading, take, tell
-from cleanroom.answer.release import Release
+from cleanroom.answer.release import MINOR, Release
 from cleanroom.answer.side import Learned, Side, now
-from cleanroom.enclave.query import split_name
+from cleanroom.answer.slots import reach
 from cleanroom.errors import BadData, Refused
 from cleanroom.ledger.receipt import SignedReceipt
+from cleanroom.plan import cube
+from cleanroom.privacy import accounting
 from cleanroom.privacy.history import Question
+from cleanroom.privacy.padding import Quantum
 from cleanroom.privacy.ranges import Range, size_range
-from cleanroom.rooms.terms import Dataset, Slots
+from cleanroom.sources import code_version
 from protocols.channel import Channel
 from protocols.errors import BadMessage
 from protocols.rows import Indices
@@ -25,13 +28,18 @@ from protocols.rows import Indices
 class Outcome:
     """What a party's process tells whoever started it: the release it may see, and figures of the run.
 
-    size: exact, only where the contract gives this party its members; learned: what it got to know, in words.
+    size: exact, only where the contract gives this party its members; same: of an answer computed again, whether it was
+    the same; charged: whether this run cost something; noise: how much is in the numbers, None without; learned: what
+    it got to know, in words.
     """
 
     size: int | None
     range: dict[str, Any] | None
     segments: list[dict[str, Any]] | None
     withheld: bool | None
+    same: bool | None
+    charged: bool
+    noise: dict[str, Any] | None
     members: dict[str, Any] | None
     receipt: dict[str, Any] | None
     learned: list[Learned]
@@ -43,7 +51,7 @@ class Outcome:
 def run_room(side: Side) -> Outcome:
     """Play this party's role to the end. Raises Refused unless the contract is signed, in force and allows it."""
     contract = side.room.in_force(dt.datetime.now(dt.UTC))
-    _check_query(side)
+    allowed.check(side)
     if side.party not in contract.owners:
         return _operate(side)
     if side.room.annexes is None:
@@ -55,75 +63,34 @@ def run_room(side: Side) -> Outcome:
     return _host(side) if contract.match.host == side.party else _send(side)
 
 
-def _check_query(side: Side) -> None:
-    """Every column asked for stands in the contract, of a kind that fits, and can be had by its protocol.
-
-    Slots are asked for as the contract declares them, all columns of a dataset or none: they are counted by all their
-    cells, and nothing leaves that the question does not name. Raises Refused.
-    """
-    contract = side.contract
-    for name in (*side.query.by, *side.query.sums):
-        owner, column = split_name(name)
-        kind = contract.dataset(owner).column(column).kind
-        if (kind == "amount") != (name in side.query.sums):
-            raise Refused("{column} cannot be used like this: it is of the kind {kind}.", column=name, kind=kind)
-    keyed_room = contract.match.protocol == "keyed"
-    for dataset in contract.datasets:
-        by, sums = side.columns(side.query.by, dataset), side.columns(side.query.sums, dataset)
-        if dataset.owner == contract.match.host:
-            _check_host(side, by, sums)
-        elif sums or (by and not keyed_room):
-            _check_slots(dataset, contract.slots_of(dataset.name), [] if keyed_room else by, sums)
-
-
-def _check_slots(dataset: Dataset, slots: Slots | None, by: list[str], sums: list[str]) -> None:
-    """What is asked of a dataset whose columns travel as slots. Raises Refused."""
-    if slots is None:
-        raise Refused("The contract declares no slots for the sums of {dataset}.", dataset=dataset.name)
-    if (set(slots.by), set(slots.sums)) != (set(by), set(sums)):
-        raise Refused(
-            "The question does not fit the slots that the contract declares for {dataset}.",
-            "Ask by all columns of the slots, or by none of that dataset.",
-            dataset=dataset.name,
-        )
-
-
-def _check_host(side: Side, by: list[str], sums: list[str]) -> None:
-    """What the host of a two-party room is asked of its own columns. Raises Refused."""
-    if side.contract.match.output == "size" and (by or sums):
-        raise Refused(
-            "The receiver does not learn its matched rows, so its own column {column} cannot be used.",
-            "Let the other side receive, or ask in a room whose receiver has members.",
-            column=(*by, *sums)[0],
-        )
-    if sums and len(side.query.by) > len(by):
-        raise Refused(
-            "Two parties alone cannot sum the receiver's own column by the other side's.",
-            "Let the other side receive (--receiver), or use --protocol keyed.",
-        )
-
-
 # -- two parties
 
 
 def _host(side: Side) -> Outcome:
     with side.channel(side.peer, "receiver", "sender") as channel:
-        question = _agree(side, channel)
+        question, answered = _agree(side, channel)
+        if answered:
+            channel.confirm()
+            return _recalled(side, question)
         result, public = two_party.match_as_host(side, channel)
         if result.peer_rows != _peer_rows(side, question):
             raise malformed()
         transcript = closing.transcript_of([channel])
-        table, isolation = two_party.answer_as_host(side, channel, result, public)
-        size = size_range(result.size, side.rules.k)
+        with Quantum().padded():
+            table, isolation, people = two_party.answer_as_host(side, channel, result, public, question)
+        size = size_range(two_party.people_shown(table, question) if question.sigma else people, side.rules.k)
         told: dict[str, Any] = {
             "table": table,
             "size": [size.low, size.high, int(size.withheld)],
             "time": now(),
             "isolation": list(isolation),
+            "code": code_version(),
             "transcript": transcript,
         }
+        if "same" in table:
+            told["same"] = table.pop("same")
         tell(channel, "release", told)
-        release = Release(two_party.table_of(side, table), bool(table["withheld"]), size)
+        release = _heard(side, told, table, None)
         signed = _close(side, channel, question, release, told)
         channel.confirm()
     sender = side.peer
@@ -139,7 +106,10 @@ def _host(side: Side) -> Outcome:
 
 def _send(side: Side) -> Outcome:
     with side.channel(side.peer, "sender", "receiver") as channel:
-        question = _agree(side, channel)
+        question, answered = _agree(side, channel)
+        if answered:
+            channel.confirm()
+            return _recalled(side, question)
         result, key = two_party.match_as_sender(side, channel)
         theirs = _peer_rows(side, question)
         if not matching.declares(side.contract.match.protocol, theirs, result.peer_rows):
@@ -147,7 +117,7 @@ def _send(side: Side) -> Outcome:
         transcript, opened = closing.transcript_of([channel]), None
         if key is not None:
             with side.stage("sums"):
-                opened = two_party.open_as_sender(side, channel, key)
+                opened = two_party.open_as_sender(side, channel, key, question)
         told = hear(channel, "release")
         if take(told, "transcript", str) != transcript:
             raise BadMessage("The two sides did not see the same messages.")
@@ -159,7 +129,9 @@ def _send(side: Side) -> Outcome:
         asked = {"party": side.peer, "rows": result.peer_rows}
         learned.append(Learned("how many identities {party} asked about: {rows}", asked))
     learned += _by_updates(side)
-    if key is not None:
+    if key is not None and question.sigma:
+        learned.append(Learned("counts of unlabelled groups, also of withheld ones, under the other side's noise"))
+    elif key is not None:
         learned.append(Learned("exact counts of unlabelled groups, and so the size of the overlap (noise is off)"))
     return _outcome(side, release, signed, [*learned, Learned("the release")], None, None)
 
@@ -170,21 +142,38 @@ def _by_updates(side: Side) -> list[Learned]:
     return [Learned("how many rows of {party} come and go within a key epoch", {"party": side.peer})] if updated else []
 
 
-def _agree(side: Side, channel: Channel) -> Question:
-    """The question, over versions that both sides name; debited at both before anything is computed."""
+def _agree(side: Side, channel: Channel) -> tuple[Question, bool]:
+    """The question, over versions that both sides name, debited at both before anything is computed; and whether there
+    is nothing to compute, since both hold the answer."""
     mine = closing.version_note(side)
     tell(channel, "version", mine)
     question = closing.question_from(side, [mine, hear(channel, "version")], mine)
-    closing.debit(side, question)
-    return question
+    standing = closing.standing(side, question)
+    tell(channel, "standing", standing)
+    return question, closing.settle(side, question, [standing, hear(channel, "standing")])
 
 
 def _close(side: Side, channel: Channel, question: Question, release: Release, told: dict[str, Any]) -> SignedReceipt:
     with side.stage("receipt"):
         signed = closing.sign_with_peer(side, channel, closing.draft(side, question, release, told))
-        closing.record(side, signed, closing.stored_form(release.table))
+        _record(side, signed, release)
         closing.exchange_heads(side, channel, side.peer)
     return signed
+
+
+def _record(side: Side, signed: SignedReceipt, release: Release) -> None:
+    """The release into the ledger, and a plan into the home."""
+    closing.record(side, signed, release.table)
+    if side.plan and not side.again:
+        planning.keep(side, release, signed)
+
+
+def _recalled(side: Side, question: Question) -> Outcome:
+    """The answer that was given before: nothing is computed, and nothing charged."""
+    release, signed = closing.recall(side.home, question.digest())
+    if side.plan:
+        planning.keep(side, release, signed)
+    return _outcome(side, release, signed, [Learned("the release, as it was released before")], None, None)
 
 
 # -- a neutral enclave
@@ -196,11 +185,18 @@ def _own(side: Side) -> Outcome:
         mine = closing.version_note(side)
         tell(channel, "version", mine)
         question = closing.question_from(side, hear(channel, "versions"), mine)
-        closing.debit(side, question)
+        standing = closing.standing(side, question)
+        tell(channel, "standing", standing)
+        standings = hear(channel, "standings")
+        if type(standings) is not list or standing not in standings:
+            raise malformed()
+        if closing.settle(side, question, standings):
+            channel.confirm()
+            return _recalled(side, question)
         sending = keyed.send_as_owner(side, channel)
         opened = keyed.open_as_owner(side, channel, sending.key) if sending.key is not None else None
         told = hear(channel, "release")
-        release = _heard(side, told, keyed.table_from(side, told), opened)
+        release = _heard(side, told, told if side.plan else keyed.table_from(side, told), opened)
         with side.stage("receipt"):
             receipt = closing.draft(side, question, release, told)
             tell(channel, "receipt", {"receipt": _text(SignedReceipt(receipt).sign(side.party, side.home.keys))})
@@ -209,7 +205,7 @@ def _own(side: Side) -> Outcome:
                 signed = closing.checked(side, SignedReceipt.parse(take(gathered, "receipt", str).encode()))
             if signed.receipt != receipt:
                 raise BadMessage("The operator signed another receipt.")
-            closing.record(side, signed, closing.stored_form(release.table))
+            _record(side, signed, release)
             closing.exchange_heads(side, channel, operator)
         matched = keyed.receive_members(side, channel, sending, release.size)
         channel.confirm()
@@ -229,17 +225,26 @@ def _operate(side: Side) -> Outcome:
         channels = {owner: stack.enter_context(side.channel(owner, "operator", "owner")) for owner in owners}
         notes = [hear(channels[owner], "version") for owner in owners]
         question = closing.question_from(side, notes)
-        closing.debit(side, question)
+        side.query = replace(side.query, where=question.where)
+        allowed.check(side)
         for channel in channels.values():
             tell(channel, "versions", notes)
+        standings = [closing.standing(side, question), *(hear(each, "standing") for each in channels.values())]
+        for channel in channels.values():
+            tell(channel, "standings", standings)
+        if closing.settle(side, question, standings):
+            for channel in channels.values():
+                channel.confirm()
+            return _nothing_new(side, question)
         summed = [
             version.rows for version in question.datasets
             if side.columns(side.query.sums, side.contract.dataset_of(version.owner))
         ]  # fmt: skip
         with side.stage("enclave"), side.enclave(sum(summed)) as enclave:
             gathered = keyed.receive_as_operator(side, channels, enclave)
-            told = keyed.answer_as_operator(side, channels, enclave, gathered.keys)
-            told |= {"time": now(), "isolation": list(enclave.isolation)}
+            with Quantum().padded():
+                told = keyed.answer_as_operator(side, channels, enclave, gathered.keys, question, notes)
+            told |= {"time": now(), "isolation": list(enclave.isolation), "code": code_version()}
             told["transcript"] = closing.transcript_of([channels[owner] for owner in owners])
             for channel in channels.values():
                 tell(channel, "release", told)
@@ -256,18 +261,18 @@ def _operate(side: Side) -> Outcome:
         Learned("the query"),
         *([Learned("what changed between versions of a dataset")] if side.contract.match.updates else []),
     ]
-    return Outcome(
-        None,
-        None,
-        None,
-        None,
-        None,
-        {"digest": signed.receipt.digest()},
-        learned,
-        side.stages,
-        side.sent,
-        side.enclave_memory,
-    )
+    return _of_operator(side, signed.receipt.digest(), learned)
+
+
+def _nothing_new(side: Side, question: Question) -> Outcome:
+    """Of an operator, where all hold the answer already."""
+    return _of_operator(side, closing.receipt_recorded(side, question), [])
+
+
+def _of_operator(side: Side, receipt: str, learned: list[Learned]) -> Outcome:
+    """It sees no release, and tells its receipt's digest only."""
+    return Outcome(None, None, None, None, None, side.charged, None, None, {"digest": receipt}, learned, side.stages,
+                   side.sent, side.enclave_memory)  # fmt: skip
 
 
 def _countersign(side: Side, question: Question, told: dict[str, Any], channels: dict[str, Channel]) -> SignedReceipt:
@@ -276,7 +281,7 @@ def _countersign(side: Side, question: Question, told: dict[str, Any], channels:
     with reading():
         first, second = (SignedReceipt.parse(take(note, "receipt", str).encode()) for note in notes)
         signed = first.merge(second)
-        rows = len(told["people"]) if question.by or question.sums else 0
+        rows = len(told["people"])
         size, table = closing.as_range(told["size"], side.rules.k), signed.receipt.table  # salted: the owners' to know
         if signed.receipt != closing.receipt_of(side, question, told, table, rows, size, told["withheld"]):
             raise BadMessage("The owners' receipt is for another question.")
@@ -302,16 +307,38 @@ def _outcome(side: Side, release: Release, signed: SignedReceipt, learned: list[
             members = {"path": str(side.members), "rows": write_members(side, matched)}
     exact = size if matched is not None else None
     return Outcome(
-        exact, _range(release.size), release.segments(), release.withheld, members,
+        exact, _range(release.size), [] if side.plan else release.segments(), release.withheld, side.same, side.charged,
+        _noise(side),
+        members,
         {**signed.receipt.plain(), "digest": signed.receipt.digest(), "file": signed.encode().decode()},
         learned, side.stages, side.sent, side.enclave_memory,
     )  # fmt: skip
 
 
+def _noise(side: Side) -> dict[str, Any] | None:
+    """Of the noise: sigma in persons, least count shown, half widths of 95 % intervals by column, in persons and major
+    units, and the price."""
+    rules = side.rules
+    if not rules.sigma:
+        return None
+    if side.plan:
+        rho = accounting.rho_micro(rules.sigma, len(cube.tables(side.query.by)), side.contract.moved)
+        return {"sigma": rules.sigma, "draws": 1, "least": rules.least, "people": rules.half_width, "sums": {},
+                "rho_micro": rho}  # fmt: skip
+    widths = {name: float(rules.half_width * reach(side.term(name)) / MINOR) for name in side.query.sums}
+    rho = accounting.rho_micro(rules.sigma, 1 + len(side.query.sums), side.contract.moved)
+    return {"sigma": rules.sigma, "draws": rules.draws, "least": rules.least, "people": rules.half_width,
+            "sums": widths, "rho_micro": rho}  # fmt: skip
+
+
 def _heard(side: Side, told: Any, table: dict[str, Any], opened: list[int] | None) -> Release:
     """A release as the host told it; `opened`: the counts that this party decrypted for it. Raises BadMessage."""
+    if side.again and side.sigma:
+        side.same = take(told, "same", bool)
+    if side.plan:
+        return planning.heard(side, table)
     size = closing.as_range(take(told, "size", list), side.rules.k)
-    release = Release(two_party.table_of(side, table), take(table, "withheld", bool), size)
+    release = Release(tables.table_of(side, table), take(table, "withheld", bool), size)
     if opened is not None and sorted(opened) != sorted(table["people"]):
         raise BadMessage("The released counts are not those that were opened.")
     return release

@@ -2,7 +2,7 @@
 
 import datetime as dt
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 
 from cleanroom.answer.slot_store import PlainRows, SlotStore
-from cleanroom.answer.slots import Codes, cell_layout, crossed, sizes
+from cleanroom.answer.slots import Codes, cell_layout, crossed, draws, sizes
 from cleanroom.enclave import handle
 from cleanroom.enclave.handle import Enclave
-from cleanroom.enclave.query import Query, split_name
+from cleanroom.enclave.query import Query, Where, split_name
 from cleanroom.errors import Refused
 from cleanroom.home import Home
 from cleanroom.keys import PublicKeys, SecretAccess
@@ -26,7 +26,7 @@ from cleanroom.rooms import paillier_keys
 from cleanroom.rooms.contract import Contract, session_context
 from cleanroom.rooms.identities import as_agreed
 from cleanroom.rooms.store import Room
-from cleanroom.rooms.terms import Dataset, Slots
+from cleanroom.rooms.terms import Column, Dataset, Slots
 from cleanroom.vault.manifest import Manifest
 from protocols import canary
 from protocols.channel import Channel, Transport
@@ -50,7 +50,13 @@ class Learned:
 
 @dataclass
 class Side:
-    """What a role needs; `stages` gathers seconds by stage."""
+    """What a role needs; `stages` gathers seconds by stage.
+
+    query: by cell numbers; wished: sigma of the noise in persons, 0 for the contract's; again: compute once more what
+    was answered already, with the noise that was drawn then, `expected` being the question's digest; plan: all tables
+    by one and two of the query's columns; earlier: exact answers from which this one's could be subtracted; same: of
+    what was computed again, whether it is; charged: whether this run was.
+    """
 
     home: Home
     room: Room
@@ -58,9 +64,20 @@ class Side:
     peers: Mapping[str, Transport]
     members: Path | None
     step: Step
+    wished: int = 0
+    again: bool = False
+    plan: bool = False
+    expected: str = ""
+    earlier: tuple[Query, ...] = ()
+    same: bool | None = None
+    charged: bool = False
     stages: dict[str, float] = field(default_factory=dict)
     sent: int = 0
     enclave_memory: int = 0
+
+    def __post_init__(self) -> None:
+        """One order of columns, so that a question means the same numbers however it was put."""
+        self.query = Query(tuple(sorted(self.query.by)), tuple(sorted(self.query.sums)), self.query.where)
 
     @property
     def contract(self) -> Contract:
@@ -74,8 +91,37 @@ class Side:
 
     @property
     def rules(self) -> Rules:
-        """What may leave."""
-        return Rules(self.contract.release.k, self.contract.release.noise)
+        """What may leave as the answer to this question."""
+        release = self.contract.release
+        return Rules(release.k, release.noise, self.sigma, self.draws if self.sigma else 0)
+
+    @cached_property
+    def sigma(self) -> int:
+        """Of the noise that a party adds to a count, in persons; 0 without noise. Raises Refused."""
+        release = self.contract.release
+        if self.wished and release.noise == "off":
+            raise Refused("This room is without noise: its numbers are exact already.", "Leave --within out.")
+        return self.wished or release.sigma
+
+    @property
+    def draws(self) -> int:
+        """How many parties add noise: see `slots.draws`; to a plan, the host alone."""
+        return 1 if self.plan else draws(self.contract, (*self.query.by, *self.query.sums))
+
+    @cached_property
+    def where(self) -> Where:
+        """Whom the question is about, as all parties may see it: of an owner in a neutral room, by value tokens."""
+        if self.contract.match.protocol != "keyed" or self.party not in self.contract.owners:
+            return self.query.where
+        boxes = (
+            tuple((name, tuple(sorted(self.tokens(name, cells)))) for name, cells in box) for box in self.query.where
+        )
+        return tuple(sorted(boxes))
+
+    def tokens(self, name: str, cells: Sequence[Any]) -> list[str]:
+        """The value tokens of these cells of a column (dataset.column), in hex; for owners in a neutral room."""
+        found = keyed.value_tokens(self.room_key, name, np.array(cells, np.int64))
+        return [token.tobytes().hex() for token in found]
 
     @cached_property
     def dataset(self) -> Dataset:
@@ -156,8 +202,27 @@ class Side:
 
     def slots_asked(self, dataset: Dataset) -> Slots | None:
         """The slot layout of a dataset, where the question has columns of that dataset (between two parties)."""
-        asked = any(split_name(name)[0] == dataset.name for name in (*self.query.by, *self.query.sums))
+        asked = not self.plan and any(
+            split_name(name)[0] == dataset.name for name in (*self.query.by, *self.query.sums)
+        )
         return self.contract.slots_of(dataset.name) if asked else None
+
+    @property
+    def sensitive(self) -> tuple[str, ...]:
+        """The grouping columns (dataset.column) that the contract calls sensitive."""
+        return tuple(name for name in self.query.by if self.term(name).sensitive)
+
+    @property
+    def cells_asked(self) -> tuple[str, ...]:
+        """The categories and buckets (dataset.column) that the question groups by or makes conditions of, or that an
+        earlier one did from whose answer this one's could be subtracted; sorted, as they travel."""
+        asked = (self.query, *self.earlier)
+        return tuple(sorted({name for each in asked for name in (*each.by, *each.conditions)}))
+
+    def term(self, name: str) -> Column:
+        """The contract's term of a column (dataset.column). Raises Refused."""
+        dataset, column = split_name(name)
+        return self.contract.dataset(dataset).column(column)
 
     def own(self, names: tuple[str, ...]) -> list[str]:
         """Those columns of `names` (dataset.column) that are this party's, without the dataset."""
@@ -225,11 +290,12 @@ class Side:
         contract says."""
         return [each.digest() for each in as_agreed(self.dataset, self.manifest.meta)]
 
-    def question(self, versions: tuple[DatasetVersion, ...], epochs: Mapping[str, int]) -> Question:
+    def question(self, versions: tuple[DatasetVersion, ...], epochs: Mapping[str, int], where: Where) -> Question:
         """The canonical question, in terms both sides share."""
         epoch = ",".join(f"{owner}:{epochs[owner]}" for owner in sorted(epochs))
         ordered = tuple(sorted(versions, key=lambda version: version.owner))
-        return Question(self.query.by, self.query.sums, self.contract.digest(), ordered, epoch)
+        return Question(self.query.by, self.query.sums, self.contract.digest(), ordered, epoch, where, self.sigma,
+                        self.plan)  # fmt: skip
 
 
 def now() -> str:

@@ -7,23 +7,43 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cleanroom.enclave.query import split_name
+from cleanroom.privacy.noise import MOST_SIGMA, MOST_SIGMAS
 from cleanroom.rooms.contract import Contract
-from cleanroom.rooms.terms import Dataset, Slots
+from cleanroom.rooms.terms import Column, Dataset, Slots
 from protocols.paillier.cells import Amount, CellLayout
 
 Codes = NDArray[np.int64]
 
 
 def cell_layout(contract: Contract, dataset: Dataset, slots: Slots) -> CellLayout:
-    """The layout both sides derive from the contract: a cell for each crossing of `slots.by`, sums over all rows."""
+    """The layout both sides derive from the contract: a cell for each crossing of `slots.by`, sums over all rows.
+
+    Where noise is on, there is room for that of both sides at any sigma that a question may have.
+    """
     amounts = [dataset.column(name) for name in slots.sums]
+    room = 2 * MOST_SIGMAS * MOST_SIGMA if contract.release.noise != "off" else 0
     return CellLayout(
         bits=slots.key_bits,
         cells=int(np.prod(sizes(dataset, slots.by), dtype=np.int64)),
-        amounts=tuple(Amount(column.name, column.low, column.high) for column in amounts),
+        amounts=tuple(Amount(column.name, column.low, column.high, noise=room * reach(column)) for column in amounts),
         rows=dataset.rows,
         mask_bits=slots.mask_bits,
+        count_noise=room,
     )
+
+
+def reach(amount: Column) -> int:
+    """The most that one person moves a sum of this amount, in minor units."""
+    return max(abs(amount.low), abs(amount.high), 1)
+
+
+def draws(contract: Contract, names: Sequence[str]) -> int:
+    """How many parties add noise to an answer about these columns (dataset.column): the host, and between two parties
+    who holds the key of sums and cells."""
+    if contract.match.protocol == "keyed":
+        return 1
+    slotted = {slots.dataset for slots in contract.slots}
+    return 1 + any(split_name(name)[0] in slotted for name in names)
 
 
 def sizes(dataset: Dataset, by: Sequence[str]) -> tuple[int, ...]:

@@ -237,7 +237,9 @@ def held_states(side: Side, channels: Mapping[str, Channel],
     states = {each.name: State.from_table(table) for each, table in zip(datasets, tables, strict=False)}
     notes = {each.name: take(hear(channels[each.owner], "keyed.kept"), "session", str) for each in datasets}
     goes_on = all(
-        name in states and states[name].session.hex() == named and _widths(states[name]) == widths[name]
+        name in states
+        and states[name].session.hex() == named
+        and list(_widths(states[name]).items()) == list(widths[name].items())  # they travel in this order
         for name, named in notes.items()
     )
     for channel in channels.values():

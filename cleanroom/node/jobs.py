@@ -26,6 +26,7 @@ from cleanroom.rooms.identities import as_agreed
 from cleanroom.rooms.keeping import free_name, keep
 from cleanroom.rooms.signing import with_signature
 from cleanroom.rooms.store import Room, Rooms, from_plain, to_plain
+from cleanroom.rooms.templates import check_asked
 from cleanroom.rooms.terms import Dataset
 from cleanroom.vault.manifest import Manifest
 from connectors.errors import InputError
@@ -110,12 +111,23 @@ class PartyJobs:
         offered.in_force(dt.datetime.now(dt.UTC))
         keep(self._home, offered)
 
-    def job_run(self, room: str, query: dict[str, Any], members: str | None = None) -> dict[str, Any]:
-        """This party's role in a match and an answer."""
-        question = Query(tuple(query["by"]), tuple(query["sums"]))
+    def job_run(self, room: str, query: dict[str, Any], members: str | None = None, *, again: bool = False,
+                template: str | None = None, values: dict[str, str] | None = None,
+                expected: str = "") -> dict[str, Any]:  # fmt: skip
+        """This party's role in a match and an answer. query: by, sums; where it differs from the usual: where, sigma,
+        plan. again: compute once more what was answered before, `expected` being the digest of that question; template:
+        its digest, with its values."""
+        where = tuple(tuple((name, tuple(cells)) for name, cells in box) for box in query.get("where", ()))
+        question = Query(tuple(query["by"]), tuple(query["sums"]), where)
         held = self._rooms.load(room)
+        if expected and not again:
+            raise Refused("Only what was answered can be computed again.")
+        if self._home.party in held.contract.owners and not query.get("plan") and not expected:
+            check_asked(self._home, held, question.by, question.sums, where, template=template, values=values or {})
         out = Path(members) if members else None
-        return asdict(run_room(Side(self._home, held, question, self._peers, out, self._step)))
+        side = Side(self._home, held, question, self._peers, out, self._step, query.get("sigma", 0), again,
+                    query.get("plan", False), expected)  # fmt: skip
+        return asdict(run_room(side))
 
 
 def check_own(home: Home, room: Room) -> None:

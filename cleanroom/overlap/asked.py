@@ -43,6 +43,8 @@ class Overlap:
     operator: bool = True
     """Whether a neutral operator may run the enclave; where not, the two sides match alone."""
     link: str | None = None
+    noise: bool = False
+    """Whether releases hold noise; without it, the contract that every owner signs says so."""
 
     @property
     def identities(self) -> int:

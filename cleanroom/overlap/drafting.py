@@ -32,7 +32,7 @@ def draft_contract(asked: Overlap, protocol: Any, keys: dict[str, Any], imports:
         crossed = () if protocol == "keyed" else tuple(mine["by"])
         slots.append(Slots(asked.datasets[side], crossed, tuple(mine["sums"]), key_bits=asked.key_bits,
                            key=keys[side]["paillier"]))  # fmt: skip
-    plan = Plan(asked.room, protocol, asked.receiver, asked.k, asked.purpose, VALID_DAYS)
+    plan = Plan(asked.room, protocol, asked.receiver, asked.k, asked.purpose, VALID_DAYS, noise=asked.noise)
     contract, annexes = assemble(plan, (left, right), parties.get(OPERATOR), slots)
     updates = updates and not any(dataset.also for dataset in contract.datasets)
     return replace(contract, match=replace(contract.match, updates=updates)), annexes

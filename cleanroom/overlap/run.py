@@ -204,7 +204,7 @@ def report(asked: Overlap, protocol: str, choice: Any, room: Room, imports: dict
         "overlap": {"value": receiver["size"], **receiver["range"]},
         "segments": receiver["segments"],
         "k": asked.k,
-        "noise": "off",
+        "noise": receiver["noise"] or "off",
         "members": receiver["members"],
         "wire_bytes": sum(answer["sent"] for answer in answers.values()),
         "learned": {

@@ -5,13 +5,24 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from cleanroom.privacy.noise import DEFAULT_SIGMA
 from cleanroom.rooms import cards
 from cleanroom.rooms.cards import Card
 from cleanroom.rooms.contract import Contract
-from cleanroom.rooms.disclosure import NOTES, WATERFALL
+from cleanroom.rooms.disclosure import NOISE_OFF, NOTES, WATERFALL
 from cleanroom.rooms.identities import in_one_order
 from cleanroom.rooms.store import Room
-from cleanroom.rooms.terms import LEAST_VOLE_ROWS, Annex, Match, Output, Party, Protocol, ReleaseRules, Slots
+from cleanroom.rooms.terms import (
+    DEFAULT_EPSILON,
+    LEAST_VOLE_ROWS,
+    Annex,
+    Match,
+    Output,
+    Party,
+    Protocol,
+    ReleaseRules,
+    Slots,
+)
 
 VALID_DAYS = 90
 QUOTA_RUNS, LEAST_ASKED = 10, 100
@@ -20,7 +31,8 @@ QUOTA_RUNS, LEAST_ASKED = 10, 100
 
 @dataclass(frozen=True)
 class Plan:
-    """What a contract is to say beside what its parties bring. receiver: an owner; days: how long it runs."""
+    """What a contract is to say beside what its parties bring. receiver: an owner; days: how long it runs; noise: on,
+    with the usual sigma and budget."""
 
     room: str
     protocol: Protocol
@@ -28,6 +40,7 @@ class Plan:
     k: int
     purpose: str
     days: int = VALID_DAYS
+    noise: bool = True
 
 
 def assemble(plan: Plan, owners: tuple[Card, Card], operator: Party | None,
@@ -43,6 +56,9 @@ def assemble(plan: Plan, owners: tuple[Card, Card], operator: Party | None,
     left, right = datasets
     output: Output = "size" if plan.protocol == "join-sum" else "members"
     host = operator.name if operator is not None else plan.receiver
+    noise: dict[str, Any] = {}
+    if plan.noise:
+        noise = {"noise": "gaussian", "sigma": DEFAULT_SIGMA, "epsilon": DEFAULT_EPSILON}
     quota = QUOTA_RUNS * max(LEAST_ASKED, *(each.rows for each in datasets if each.owner == plan.receiver))
     now = dt.datetime.now(dt.UTC).replace(microsecond=0)
     contract = Contract(
@@ -51,12 +67,12 @@ def assemble(plan: Plan, owners: tuple[Card, Card], operator: Party | None,
         datasets=datasets,
         match=Match(plan.protocol, left.name, right.name, host=host, receiver=plan.receiver, output=output,
                     quota=quota if plan.protocol == "oprf" else 0),
-        release=ReleaseRules((left.owner, right.owner), plan.k),
+        release=ReleaseRules((left.owner, right.owner), plan.k, **noise),
         purposes=(plan.purpose,),
         created=now.isoformat(),
         expires=(now + dt.timedelta(days=plan.days)).isoformat(),
         slots=tuple(slots),
-        notes=NOTES[plan.protocol] + (NOTES[WATERFALL] if left.also else ()),
+        notes=(*NOTES[plan.protocol], *(NOTES[WATERFALL] if left.also else ()), *(() if plan.noise else NOISE_OFF)),
     )  # fmt: skip
     return contract, (*labels[0], *labels[1])
 

@@ -81,7 +81,7 @@ def parse(value: Any, name: str) -> Card:
         if value["dataset"] is not None:
             terms(value["dataset"], party.name)
             Slots(value["dataset"]["name"], **paillier(value["dataset"]))
-    except (KeyError, TypeError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise BadData("{name} is damaged.", "Ask the partner for it again.", name=name) from error
     if not genuine:
         raise BadData("The fingerprint in {name} is not that of its keys.", "Ask the partner for it again.", name=name)

@@ -72,7 +72,9 @@ class Contract:
 
     def _is_later(self) -> bool:
         """Whether the terms need what the first format could not say."""
+        release = self.release
         later = self.match.quota or self.match.updates or self.match.protocol in MEMBERS_ONLY
+        later = later or release.noise != "off" or release.queries != "free"
         return bool(later or any(slots.key for slots in self.slots) or any(dataset.also for dataset in self.datasets))
 
     def _check_match(self) -> None:
@@ -201,6 +203,17 @@ class Contract:
                     dataset=slots.dataset,
                 )
 
+    @property
+    def moved(self) -> int:
+        """How many persons' places in an answer one person can change at most, as the match lines them up.
+
+        One, by one identity. By n, whoever is added may take the match of another by one identity and pass a third on
+        by the next: at the j-th identity at most 2j pairs come or go, of two rows that each pair before set free and
+        one identity that rows share. In all 1 + n (n - 1).
+        """
+        kinds = len(self.datasets[0].identities)
+        return 1 + kinds * (kinds - 1)
+
     def slots_of(self, dataset: str) -> Slots | None:
         """The slot layout of a dataset, if it has one."""
         return next((slots for slots in self.slots if slots.dataset == dataset), None)
@@ -210,9 +223,17 @@ class Contract:
         plain: dict[str, Any] = _plain(dataclasses.asdict(self))
         if not self.match.updates:  # it came later: what was signed without it stays what it was
             del plain["match"]["updates"]
+        for name in ("sigma", "epsilon"):
+            if not plain["release"][name]:  # likewise
+                del plain["release"][name]
+        if self.release.queries == "free":
+            del plain["release"]["queries"]
         for dataset in plain["datasets"]:
-            if not dataset["also"]:  # likewise
+            if not dataset["also"]:
                 del dataset["also"]
+            for column in dataset["columns"]:
+                if not column["sensitive"]:
+                    del column["sensitive"]
         if self.format == FIRST_FORMAT:
             for term in (plain["match"], *plain["slots"]):
                 for name in _LATER:

@@ -31,10 +31,7 @@ def learns(contract: Contract) -> dict[str, list[Sentence]]:
     for owner, other in ((left, right), (right, left)):
         found[owner] = [Sentence("the number of rows of {party}", {"party": other}), *_by_match(contract, owner)]
         if owner in contract.release.recipients:
-            released = {"k": contract.release.k}
-            found[owner].append(
-                Sentence("releases: exact numbers (noise off) of groups of at least {k} people", released)
-            )
+            found[owner].append(_released(contract))
     if contract.match.protocol == "keyed":
         found[contract.match.host] = [
             Sentence("both sides' numbers of rows, and how many pseudonyms they share"),
@@ -46,6 +43,16 @@ def learns(contract: Contract) -> dict[str, list[Sentence]]:
         if len(identities) > 1:
             found[contract.match.host].insert(1, Sentence(SHARED, {"identities": named(identities)}))
     return found
+
+
+def _released(contract: Contract) -> Sentence:
+    rules = contract.release
+    if rules.noise == "off":
+        return Sentence("releases: exact numbers (noise off) of groups of at least {k} people", {"k": rules.k})
+    return Sentence(
+        "releases: numbers with noise (sigma {sigma} people) of groups of at least {k} people, by questions of ε "
+        "{epsilon} a month about each dataset", {"sigma": rules.sigma, "k": rules.k, "epsilon": rules.epsilon},
+    )  # fmt: skip
 
 
 def _by_match(contract: Contract, owner: str) -> list[Sentence]:
@@ -74,18 +81,20 @@ def _by_match(contract: Contract, owner: str) -> list[Sentence]:
         found.append(Sentence("how many rows of {party} come and go within a key epoch", {"party": other}))
     slots = contract.slots_of(contract.dataset_of(owner).name)
     if slots is not None and match.protocol != "keyed":
-        found.append(Sentence("exact counts of unlabelled groups, and so the size of the overlap (noise is off)"))
+        exact = "exact counts of unlabelled groups, and so the size of the overlap (noise is off)"
+        noised = "counts of unlabelled groups, also of withheld ones, under the other side's noise"
+        found.append(Sentence(exact if contract.release.noise == "off" else noised))
     return found
 
 
 WATERFALL = "waterfall"
-_NOISE_OFF = "Noise is off: numbers are exact, groups below k are withheld."
+NOISE_OFF = ("Noise is off: numbers are exact, groups below k are withheld.",)
 NOTES: dict[str, tuple[str, ...]] = {
-    "keyed": ("Any owner together with the operator could open all tokens.", _NOISE_OFF),
-    "dh": (_NOISE_OFF,),
-    "vole": (_NOISE_OFF,),
-    "oprf": ("One key answers for the whole key epoch; who asks is bound by the quota alone.", _NOISE_OFF),
-    "join-sum": ("The receiver learns the exact size of the overlap.", _NOISE_OFF),
+    "keyed": ("Any owner together with the operator could open all tokens.",),
+    "dh": (),
+    "vole": (),
+    "oprf": ("One key answers for the whole key epoch; who asks is bound by the quota alone.",),
+    "join-sum": ("The receiver learns the exact size of the overlap.",),
     WATERFALL: ("Several identities a person: whoever matches counts once, by the first that hits; sizes by identity "
               "are never released.",),
 }  # fmt: skip

@@ -10,8 +10,19 @@ from typing import Any
 
 from cleanroom.errors import BadData, UsageError
 from cleanroom.files import write_bytes
+from cleanroom.privacy.noise import DEFAULT_SIGMA
 from cleanroom.rooms.contract import Contract, annex_digest
-from cleanroom.rooms.terms import Annex, Column, Dataset, Identity, Match, Party, ReleaseRules, Slots
+from cleanroom.rooms.terms import (
+    DEFAULT_EPSILON,
+    Annex,
+    Column,
+    Dataset,
+    Identity,
+    Match,
+    Party,
+    ReleaseRules,
+    Slots,
+)
 
 VERSION = 1
 OTHER, UNKNOWN = "other", "unknown"
@@ -26,13 +37,15 @@ class Cells:
     edges: tuple[str, ...] = ()
 
 
-def column(dataset: str, name: str, kind: Any, cells: Cells, *, members: bool = False) -> tuple[Column, Annex]:
+def column(dataset: str, name: str, kind: Any, cells: Cells, *, members: bool = False,
+           sensitive: bool = False) -> tuple[Column, Annex]:  # fmt: skip
     """The term and the annex (with a fresh salt) of a category or bucket."""
     labels = (*cells.labels, OTHER, UNKNOWN)
     if len(set(labels)) != len(labels):
         raise BadData("Two cells of {dataset}.{column} have the same label.", dataset=dataset, column=name)
     annex = Annex(dataset, name, secrets.token_hex(16), labels, cells.edges)
-    return Column(name, kind, cells=len(labels), annex=annex_digest(annex), members=members), annex
+    return Column(name, kind, cells=len(labels), annex=annex_digest(annex), members=members,
+                  sensitive=sensitive), annex  # fmt: skip
 
 
 def edge_labels(edges: tuple[str, ...]) -> tuple[str, ...]:
@@ -43,12 +56,10 @@ def edge_labels(edges: tuple[str, ...]) -> tuple[str, ...]:
 def read(path: Path) -> tuple[Contract, tuple[Annex, ...]]:
     """Terms and annexes of a TOML draft. Raises UsageError for a missing file, BadData for what is not understood."""
     try:
-        text = path.read_text("utf-8")
+        draft = tomllib.loads(path.read_text("utf-8"))
     except FileNotFoundError as error:
         raise UsageError("There is no file {name}.", "cleanroom room new writes a draft.", name=path.name) from error
-    try:
-        draft = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:
         raise BadData("The draft {name} is not TOML: {why}.", name=path.name, why=str(error)) from error
     if draft.pop("version", None) != VERSION:
         raise BadData("The draft {name} must begin with version = {version}.", name=path.name, version=VERSION)
@@ -67,7 +78,7 @@ def _contract(draft: dict[str, Any]) -> tuple[Contract, tuple[Annex, ...]]:
         parties=tuple(Party(name, **entry) for name, entry in draft.pop("parties").items()),
         datasets=datasets,
         match=Match(**draft.pop("match")),
-        release=ReleaseRules(**{**release, "recipients": tuple(release["recipients"])}),
+        release=ReleaseRules(**{**_noised(release), "recipients": tuple(release["recipients"])}),
         slots=tuple(
             Slots(**{**entry, "by": tuple(entry.get("by", ())), "sums": tuple(entry.get("sums", ()))})
             for entry in draft.pop("slots", [])
@@ -85,11 +96,12 @@ def _dataset(name: str, entry: dict[str, Any], annexes: list[Annex]) -> Dataset:
         if terms.get("kind") == "amount":
             columns.append(Column(title, **terms))
             continue
-        if unknown := terms.keys() - {"kind", "cells", "edges", "members"}:
+        if unknown := terms.keys() - {"kind", "cells", "edges", "members", "sensitive"}:
             raise KeyError(min(unknown))
         edges = tuple(str(edge) for edge in terms.get("edges", ()))
         cells = Cells(edge_labels(edges) if edges else tuple(terms["cells"]), edges)
-        term, annex = column(name, title, terms["kind"], cells, members=terms.get("members", False))
+        flags = {flag: terms.get(flag, False) for flag in ("members", "sensitive")}
+        term, annex = column(name, title, terms["kind"], cells, **flags)
         columns.append(term)
         annexes.append(annex)
     also = tuple(Identity(**each) for each in entry.pop("also", ()))
@@ -119,7 +131,7 @@ def write(path: Path, contract: Contract, annexes: tuple[Annex, ...]) -> None:
                 f"[datasets.{_key(dataset.name)}.columns.{_key(term.name)}]",
                 *_column(term, held, dataset.name),
             ]
-    lines += ["", "[match]", *_entries(**_said(contract.match)), "", "[release]", *_entries(**vars(contract.release))]
+    lines += ["", "[match]", *_entries(**_said(contract.match)), "", "[release]", *_entries(**_said(contract.release))]
     for slots in contract.slots:
         lines += ["", "[[slots]]", *_entries(**_said(slots))]
     write_bytes(path, ("\n".join(lines) + "\n").encode())
@@ -130,12 +142,21 @@ def _column(term: Column, held: dict[tuple[str, str], Annex], dataset: str) -> l
         return _entries(kind=term.kind, low=term.low, high=term.high, unit=term.unit)
     annex = held[dataset, term.name]
     cells = {"edges": annex.edges} if annex.edges else {"cells": annex.labels[:-2]}
-    return _entries(kind=term.kind, **cells, members=term.members)
+    return _entries(kind=term.kind, **cells, members=term.members, **({"sensitive": True} if term.sensitive else {}))
 
 
-def _said(term: Match | Slots) -> dict[str, Any]:
+def _noised(release: dict[str, Any]) -> dict[str, Any]:
+    """The entries of a release with noise as most rooms have it, where the draft does not say how much."""
+    usual = {"sigma": DEFAULT_SIGMA, "epsilon": DEFAULT_EPSILON} if release.get("noise") == "gaussian" else {}
+    return usual | release
+
+
+_LEFT_OUT = ("quota", "key", "updates", "sigma", "epsilon")
+
+
+def _said(term: Match | Slots | ReleaseRules) -> dict[str, Any]:
     """The entries of a term without those that are of no matter to it."""
-    return {name: value for name, value in vars(term).items() if value or name not in ("quota", "key", "updates")}
+    return {name: value for name, value in vars(term).items() if value or name not in _LEFT_OUT}
 
 
 def _entries(**values: Any) -> list[str]:

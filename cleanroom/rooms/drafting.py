@@ -15,10 +15,11 @@ from cleanroom.rooms.terms import Annex, Protocol, Slots
 
 
 def new(path: Path, name: str, role: str, dataset: str, partners: Sequence[Path], receiver: str, protocol: str, k: int,
-        purpose: str, out: Path | None, link: str | None = None) -> dict[str, Any]:  # fmt: skip
+        purpose: str, out: Path | None, link: str | None = None, *, noise: bool = True) -> dict[str, Any]:  # fmt: skip
     """Write a draft from this party's card and its partners'; `auto` is resolved here, before anything is signed.
 
-    link: between the parties, as "100Mbit,20ms"; otherwise one machine is assumed."""
+    link: between the parties, as "100Mbit,20ms"; otherwise one machine is assumed. noise: whether releases hold some.
+    """
     home = Home.open(path.expanduser())
     own = cards.parse(cards.make(home, role, dataset), home.party)
     owners, operator = _sides(own, [cards.read(partner) for partner in partners])
@@ -30,7 +31,7 @@ def new(path: Path, name: str, role: str, dataset: str, partners: Sequence[Path]
     wish = Wish(rows[receiving], rows[sending.party.name], operator is not None, slots=slots, identities=several)
     choice = choose(wish, link=costs.link(link))
     chosen: Any = choice.protocol if protocol == "auto" else protocol
-    contract, annexes = _drafted(Plan(name, chosen, receiving, k, purpose), owners, operator)
+    contract, annexes = _drafted(Plan(name, chosen, receiving, k, purpose, noise=noise), owners, operator)
     file = out or Path(f"{name}.toml")
     if file.exists():  # somebody may have edited it
         raise UsageError("There is a file {name} already.", "Name another with --out.", name=file.name)

@@ -11,11 +11,14 @@ from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
 from cleanroom.errors import BadData, Refused
+from cleanroom.privacy.noise import LEAST_SIGMA, MOST_SIGMA
 
 Role = Literal["merchant", "platform", "provider", "auditor", "operator"]
 Protocol = Literal["keyed", "dh", "vole", "oprf", "join-sum"]
 Kind = Literal["category", "bucket", "amount"]
 Output = Literal["members", "size"]
+Noise = Literal["off", "gaussian"]
+Queries = Literal["free", "templates"]
 
 ROLES = ("merchant", "platform", "provider", "auditor", "operator")
 PROTOCOLS = ("keyed", "dh", "vole", "oprf", "join-sum")
@@ -33,6 +36,7 @@ KEY_BITS = (2048, 3072, 4096)
 LEAST_MASK_BITS = 40
 LEAST_VOLE_ROWS = 2000
 """Rows that `vole` lets its receiver try at least (protocols.psi.vole.LEAST_ROWS), so that a contract says no fewer."""
+DEFAULT_EPSILON, MOST_EPSILON = 10, 100
 EPOCH_DAYS = 30
 """How long a key of `oprf` lives, from the contract's beginning on; a quota is for one key."""
 _NAME = re.compile(r"[^\W\d_][\w-]{0,63}")
@@ -62,7 +66,8 @@ class Column:
     """A column that the room may use.
 
     category, bucket: `cells` labels with digest `annex` (see Annex); amount: integer minor units in [low, high].
-    members: may define members lists and activations.
+    members: may define members lists and activations; sensitive: never may, and without noise a group that shares one
+    of its values is withheld (left out of what is signed where false).
     """
 
     name: str
@@ -73,12 +78,16 @@ class Column:
     high: int = 0
     unit: str = ""
     members: bool = False
+    sensitive: bool = False
 
     def __post_init__(self) -> None:
         _typed(self)
         if not self.name or len(self.name) > 64:
             raise BadData("A column name of the contract is empty or longer than 64 characters.")
         _one_of("kind", self.kind, KINDS)
+        if self.sensitive and (self.members or self.kind == "amount"):
+            raise Refused("The sensitive column {column} may not define members lists, nor be an amount.",
+                          column=self.name)  # fmt: skip
         if self.kind == "amount":
             if not -(2**62) < self.low <= self.high < 2**62 or self.cells or self.annex:
                 raise BadData("The bounds of the amount {column} are not in order.", column=self.name)
@@ -208,11 +217,20 @@ class Match:
 
 @dataclass(frozen=True)
 class ReleaseRules:
-    """What may leave: at least k distinct persons behind every number, to the recipients only."""
+    """What may leave: at least k distinct persons behind every number, to the recipients only.
+
+    noise: gaussian adds discrete Gaussian noise of `sigma` persons to counts and of `sigma` times the largest amount to
+    sums, and allows questions of ε = `epsilon` a month about each dataset; off: numbers are exact, sigma and epsilon 0.
+    queries: templates, if only what the owners signed beforehand may be asked. What is 0 or free stays out of what is
+    signed.
+    """
 
     recipients: tuple[str, ...]
     k: int = 100
-    noise: Literal["off"] = "off"
+    noise: Noise = "off"
+    sigma: int = 0
+    epsilon: int = 0
+    queries: Queries = "free"
 
     def __post_init__(self) -> None:
         _typed(self)
@@ -223,7 +241,19 @@ class ReleaseRules:
                 k=self.k,
                 least=LEAST_K,
             )
-        _one_of("noise", self.noise, ("off",))
+        _one_of("noise", self.noise, ("off", "gaussian"))
+        _one_of("queries", self.queries, ("free", "templates"))
+        if self.noise == "off":
+            if self.sigma or self.epsilon:
+                raise BadData("Without noise a contract names neither sigma nor epsilon.")
+        elif not LEAST_SIGMA <= self.sigma <= MOST_SIGMA or not 1 <= self.epsilon <= MOST_EPSILON:
+            raise Refused(
+                "Noise needs a sigma of {least} to {most} persons and an epsilon of 1 to {epsilon} a month.",
+                "Leave both out for 20 and 10.",
+                least=LEAST_SIGMA,
+                most=MOST_SIGMA,
+                epsilon=MOST_EPSILON,
+            )
 
 
 @dataclass(frozen=True)

@@ -32,6 +32,13 @@ class Receiver(StrEnum):
     merchant = "merchant"
 
 
+class Period(StrEnum):
+    """What --period takes."""
+
+    weekly = "weekly"
+    monthly = "monthly"
+
+
 Json = Annotated[bool, typer.Option("--json", help="One JSON object on stdout, nothing else there.")]
 HomeOption = Annotated[Path, typer.Option("--home", help="The node's home folder.", envvar="CLEANROOM_HOME")]
 DEFAULT_HOME = Path("~/.cleanroom")

@@ -133,8 +133,19 @@ def _segments(console: Console, result: dict[str, Any]) -> None:
         names = list(segments[0])
         show.table(console, t("Segments"), [_title(name) for name in names],
                    [tuple(_label(segment[name]) for name in names) for segment in segments])  # fmt: skip
-    rules = {"k": result["k"]}
-    show.line(console, t("Noise off: numbers are exact. Groups under {k} persons are withheld.", **rules))
+    rules_shown(console, result["k"], result["noise"])
+
+
+def rules_shown(console: Console, k: int, noise: Any) -> None:
+    """By which rules the numbers left; noise: 'off', or how much is in them."""
+    if noise == "off":
+        show.line(console, t("Noise off: numbers are exact. Groups under {k} persons are withheld.", k=k))
+        return
+    text = t("Noise on: numbers of persons are within ± {width} in 95 of 100 cases. Groups are shown from {least} on; "
+             "others may be withheld.", width=noise["people"], least=noise["least"])  # fmt: skip
+    show.line(console, text)
+    for name, width in noise["sums"].items():
+        show.line(console, t("Sums of {column} are within ± {width}.", column=name, width=f"{width:,.2f}"))
 
 
 def _title(name: str) -> str:

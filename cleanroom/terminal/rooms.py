@@ -133,7 +133,27 @@ def _rules(console: Console, result: dict[str, Any]) -> None:
         what = {"dataset": slots["dataset"], "columns": ", ".join((*slots["by"], *slots["sums"]))}
         show.line(console, t("Encrypted with Paillier, of {dataset}: {columns}", **what))
     told = {"k": release["k"], "parties": _parties(release["recipients"])}
-    show.fact(console, t("Release"), t("groups of at least {k} persons, noise off, to {parties}", **told))
+    if release["noise"] == "off":
+        show.fact(console, t("Release"), t("groups of at least {k} persons, noise off, to {parties}", **told))
+        return
+    told |= {"sigma": release["sigma"], "epsilon": release["epsilon"]}
+    text = t("groups of at least {k} persons, with noise of {sigma} persons and ε {epsilon} a month, to {parties}",
+             **told)  # fmt: skip
+    show.fact(console, t("Release"), text)
+
+
+def replayed_shown(console: Console, result: dict[str, Any]) -> None:
+    """Whether the answer is the one of the receipt."""
+    show.fact(console, t("Room"), result["room"])
+    show.fact(console, t("Receipt"), result["receipt"])
+    if result["same"]:
+        show.line(
+            console,
+            t("Yes: counted again, the groups are those of the receipt. Encrypted sums are not compared."),
+            mark="✓",
+        )
+    else:
+        show.line(console, t("No: counted again, the groups are others."))
 
 
 def _steps(console: Console, steps: list[str]) -> None:

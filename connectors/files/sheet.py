@@ -9,6 +9,7 @@ import itertools
 import json
 import sys
 import zipfile
+import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -101,7 +102,7 @@ def check_archive(path: Path) -> None:
                 raise InputError(*_TOO_LARGE, file=path.name)
             # the sizes are claims; reading up to them against their checksums makes them true
             sound = archive.testzip() is None
-    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError):
+    except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError, OSError, ValueError):
         sound = False
     if not sound:
         raise InputError(

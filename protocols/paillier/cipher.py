@@ -35,6 +35,13 @@ def encrypt(key: PublicKey | PrivateKey, plain: Rows) -> Rows:
     return out.reshape(len(plain), beside(plain, public.plain_width) * public.width)
 
 
+def zeros(public: PublicKey, rows: int, numbers: int) -> Rows:
+    """The empty sum: uint8[rows, numbers · width], each 1, which everybody can see holds 0. Not fit to leave."""
+    out = np.zeros((rows, numbers * public.width), np.uint8)
+    out[:, :: public.width] = 1
+    return out
+
+
 def rerandomise(public: PublicKey, ciphertexts: Rows, source: residues.Residues | None = None) -> Rows:
     """Other ciphertexts of the same plaintexts, independent of the given ones to within 2^-64, even for the owner.
 

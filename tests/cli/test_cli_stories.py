@@ -40,6 +40,7 @@ def test_a_file_without_one_usable_row_is_refused_with_its_greatest_loss(run: Ru
     assert [(each["rows"], each["version"]) for each in kept] == [(2, 1)]
 
 
+@pytest.mark.usefixtures("near_parties")
 def test_an_overlap_of_a_file_without_one_usable_row_leaves_nothing(run: Run, tmp_path: Path) -> None:
     bad = _csv(tmp_path, "bad.csv", _members(*["1.38E+10"] * 3))
     good = _csv(tmp_path, "good.csv", _members(phone(1), phone(2)))
@@ -48,12 +49,14 @@ def test_an_overlap_of_a_file_without_one_usable_row_leaves_nothing(run: Run, tm
     assert not (tmp_path / "out.csv").exists()
 
 
+@pytest.mark.usefixtures("near_parties")
 def test_a_column_of_words_is_not_summed(run: Run, files: Path) -> None:
     done = run("overlap", files / "crm.csv", files / "users.csv", "--sum", "level", "--k", "60", "--json")
     assert done.code == 4
     assert "会员等级" in done.json["error"]["what"] and "金卡" not in done.out + done.err
 
 
+@pytest.mark.usefixtures("near_parties")
 def test_a_column_asked_for_twice_counts_once_and_what_is_unreadable_in_it_is_told(run: Run, tmp_path: Path) -> None:
     rows = [f"{phone(n)},金卡,{'?' if n < 3 else n // 60 * 100}" for n in range(180)]
     merchant = _csv(tmp_path, "m.csv", rows)
@@ -68,6 +71,7 @@ def test_a_column_asked_for_twice_counts_once_and_what_is_unreadable_in_it_is_to
     assert "unreadable values of spend" in screen.file.getvalue()  # type: ignore[attr-defined]
 
 
+@pytest.mark.usefixtures("near_parties")
 def test_a_column_cannot_group_and_be_summed(run: Run, files: Path) -> None:
     done = run("overlap", files / "crm.csv", files / "users.csv", "--by", "spend", "--sum", "累计消费", "--json")
     assert done.code == 2 and "spend" in done.json["error"]["what"]

@@ -43,6 +43,7 @@ def test_own_data_is_exact(home: Path, run: Callable[..., Done]) -> None:
     assert "for its owner to ask" in refused.err
 
 
+@pytest.mark.usefixtures("near_parties")
 def test_a_size_is_a_range_and_a_dry_run_asks_nobody(home: Path, run: Callable[..., Done]) -> None:
     """COUNT(*) of everybody is never exact."""
     sql = "SELECT COUNT(*) FROM matched"
@@ -71,8 +72,9 @@ def test_a_refusal_says_where(home: Path, run: Callable[..., Done], sql: str, co
     assert f"Line 1, column {column}." in run("query", "overlap", sql, "--home", home).err
 
 
-def test_without_noise_there_are_no_conditions(home: Path, run: Callable[..., Done]) -> None:
-    """Two answers that differ by a condition could be subtracted."""
-    refused = run("query", "overlap", "SELECT COUNT(*) FROM matched WHERE level = '金卡'", "--home", home)
-    assert refused.code == 3
-    assert "subtracted" in refused.err
+def test_a_condition_on_the_groups_chooses_among_released_ones(home: Path, run: Callable[..., Done]) -> None:
+    """It is the question without it, and so the same receipt."""
+    sql = "SELECT level, COUNT(*) FROM matched WHERE level = '金卡' GROUP BY 1"
+    chosen, all_ = (run("query", "overlap", each, "--home", home, "--json").json for each in (sql, MATCHED))
+    assert [row["people"] for row in chosen["rows"]] == [row["n"] for row in all_["rows"] if row["等级"] == "金卡"]
+    assert chosen["receipt"]["question"] == all_["receipt"]["question"]

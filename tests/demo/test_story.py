@@ -18,6 +18,7 @@ from cleanroom.home import Home
 from cleanroom.ledger.audit import heads_seen, verify_home_ledger
 from cleanroom.overlap import Overlap
 from cleanroom.rooms.store import Rooms
+from tests import near
 
 AS_OF = "2026-11-21"
 SCALE = 0.05
@@ -54,7 +55,7 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Told]:
         write_report(path, *given)
 
     home = tmp_path_factory.mktemp("story") / "home"
-    with pytest.MonkeyPatch.context() as patch:
+    with pytest.MonkeyPatch.context() as patch, near.parties():
         patch.setattr(story, "rooms", quick)
         patch.setattr(story, "write_report", keep)
         answer = story.tell(home, AS_OF, scale=SCALE)

@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from cleanroom import canonical
-from cleanroom.answer import closing, keyed, notes, run, two_party
+from cleanroom.answer import closing, keyed, notes, run, tables, two_party
 from cleanroom.answer.side import Side
 from cleanroom.answer.slots import cell_layout
 from cleanroom.enclave.query import Query
@@ -26,7 +26,8 @@ from cleanroom.home import Home
 from cleanroom.importing import Wish, import_source
 from cleanroom.ledger.audit import verify_home_ledger
 from cleanroom.ledger.chain import HEAD_LABEL, Head
-from cleanroom.ledger.ledger import Ledger, read
+from cleanroom.ledger.ledger import Ledger
+from cleanroom.ledger.store import read
 from cleanroom.matching import cells
 from cleanroom.overlap.asked import Overlap
 from cleanroom.rooms import draft
@@ -154,13 +155,13 @@ def test_every_spoilt_note_is_a_named_error_to_whoever_takes_it_apart(neutral: P
     table = {"by": {"crm.level": [0], "users.city": [0]}, "people": [60], "sums": {"crm.spend": [7]}, "withheld": True}
     opened = {"group": [0, 1], "cell": [0, 0], "people": [50, 51], "withheld": False}
     question = closing.question_from(owner, [mine, other], mine)
-    facts = {"transcript": DIGEST, "isolation": ["network"], "time": run.now()}
+    facts = {"transcript": DIGEST, "isolation": ["network"], "time": run.now(), "code": "0.1.0+0123456789abcdef"}
     size = closing.as_range([100, 199, 0], K)
     taken: list[tuple[Any, Callable[[Any], object]]] = [
         ([mine, other], lambda note: closing.question_from(owner, note, mine)),
-        (release, lambda note: two_party.table_of(owner, keyed.table_from(owner, note))),
-        (table, lambda note: two_party.table_of(sender, note)),
-        (opened, lambda note: two_party._cells_of(note, np.array([70, 70]), 3)),
+        (release, lambda note: tables.table_of(owner, keyed.table_from(owner, note))),
+        (table, lambda note: tables.table_of(sender, note)),
+        (opened, lambda note: two_party._cells_of(note, 2, 3, 140)),
         ({"people": [70, 80]}, lambda note: two_party._people_of(note, 2, ROWS)),
         ([100, 199, 0], lambda note: closing.as_range(note, K)),
         (facts, lambda note: closing.receipt_of(owner, question, note, DIGEST, 1, size, False)),

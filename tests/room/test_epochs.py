@@ -84,6 +84,7 @@ def test_within_an_epoch_nothing_is_asked_or_sent_twice(made: Made, tmp_path: Pa
     assert spent(made) == 60 + 8 + 3 * COUNT
 
 
+@pytest.mark.usefixtures("near_parties")
 def test_overlap_enters_the_same_room_again_while_it_fits(tmp_path: Path) -> None:
     home = tmp_path / "home"
     merchant, platform = str(tmp_path / "m.csv"), table(tmp_path, "p", MANY)

@@ -68,6 +68,7 @@ def test_a_full_disk_is_told_and_leaves_nothing(tmp_path: Path) -> None:
     assert left_over(tmp_path) == set()
 
 
+@pytest.mark.usefixtures("near_parties")
 def test_a_party_that_cannot_read_ends_the_run_with_its_own_error(tmp_path: Path) -> None:
     merchant, _ = files(tmp_path)
     with pytest.raises(InputError) as caught:
@@ -76,6 +77,7 @@ def test_a_party_that_cannot_read_ends_the_run_with_its_own_error(tmp_path: Path
     assert left_over(tmp_path) == set()
 
 
+@pytest.mark.usefixtures("near_parties")
 def test_md5_against_sha256_is_refused_before_matching(tmp_path: Path) -> None:
     import hashlib
 
@@ -86,6 +88,7 @@ def test_md5_against_sha256_is_refused_before_matching(tmp_path: Path) -> None:
         run(Overlap(merchant, platform))
 
 
+@pytest.mark.usefixtures("near_parties")
 def test_hashed_and_plain_phones_match_when_both_are_sha256(tmp_path: Path) -> None:
     import hashlib
 
@@ -95,6 +98,7 @@ def test_hashed_and_plain_phones_match_when_both_are_sha256(tmp_path: Path) -> N
     assert run(Overlap(merchant, platform))["overlap"]["value"] == 150
 
 
+@pytest.mark.usefixtures("near_parties")
 @pytest.mark.parametrize(
     "asked",
     [

@@ -2,10 +2,8 @@
 
 import dataclasses
 import functools
-import importlib
 import shutil
 from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +13,10 @@ from cleanroom import datasets
 from cleanroom.answer import updates
 from cleanroom.answer.epochs import Kept
 from cleanroom.enclave import handle
-from cleanroom.enclave.duck import DuckEngine
 from cleanroom.enclave.query import Query
 from cleanroom.errors import BadData, Refused
 from cleanroom.home import Home
 from cleanroom.importing import Wish, import_source
-from cleanroom.node.jobs import PartyJobs
 from cleanroom.overlap import Overlap, run
 from cleanroom.overlap.drafting import draft_contract
 from cleanroom.rooms import draft
@@ -32,6 +28,7 @@ from protocols.errors import BadMessage, PeerAborted
 from protocols.header import unpack
 from protocols.psi import keyed
 from protocols.psi.dh_update import ReceiverState, SenderState
+from tests.near import NearEngine
 from tests.room import world
 
 PROTOCOLS = ("keyed", "dh")
@@ -99,56 +96,9 @@ class Made:
         return Kept(home, Rooms(home.rooms).load("overlap").contract, 1)
 
 
-class Near:
-    """The enclave's engine without its process, which takes a second to start."""
-
-    isolation: tuple[str, ...] = ("none",)
-    peak_memory = 0
-
-    def __init__(self) -> None:
-        engine = DuckEngine(1 << 30, 1, 60.0)
-        self.load, self.load_matched, self.drop_tokens = engine.load, engine.load_matched, engine.drop
-        self.match, self.matched_positions, self.run = engine.match, engine.positions, engine.run
-
-    def __enter__(self) -> "Near":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        pass
-
-
 @pytest.fixture(autouse=True)
 def near(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(handle, "start", lambda **_: Near())
-
-
-class Parties:
-    """`LocalParties` in threads of this process."""
-
-    def __init__(self, homes: dict[str, Path], _: object) -> None:
-        self._homes, self._wires = homes, world.wires(list(homes))
-
-    def __enter__(self) -> "Parties":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        pass
-
-    @functools.cached_property
-    def _jobs(self) -> dict[str, PartyJobs]:
-        return {
-            party: PartyJobs(Home.open(path), self._wires[party], lambda *_: None)
-            for party, path in self._homes.items()
-        }
-
-    def call(self, job: str, given: dict[str, dict[str, Any]]) -> dict[str, Any]:
-        jobs = {party: getattr(self._jobs[party], f"job_{job}") for party in given}
-        with ThreadPoolExecutor(max(len(given), 1)) as pool:
-            done = {party: pool.submit(jobs[party], **arguments) for party, arguments in given.items()}
-            return {party: each.result() for party, each in done.items()}
-
-    def close(self) -> dict[str, int]:
-        return {}
+    monkeypatch.setattr(handle, "start", lambda **_: NearEngine())
 
 
 @pytest.fixture
@@ -354,10 +304,8 @@ def test_a_peer_that_goes_on_from_nothing_is_refused(tmp_path: Path, monkeypatch
     assert "does not know" in str(failures["merchant"])
 
 
-def test_overlap_enters_a_keyed_room_of_a_home_that_stays_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(importlib.import_module("cleanroom.overlap.run"), "LocalParties", Parties)
+@pytest.mark.usefixtures("near_parties")
+def test_overlap_enters_a_keyed_room_of_a_home_that_stays_again(tmp_path: Path) -> None:
     people = {"merchant": range(3000), "platform": range(1000, 4000)}
     told = []
     for _ in range(2):

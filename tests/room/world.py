@@ -27,6 +27,7 @@ from cleanroom.rooms.contract import SignedContract
 from cleanroom.rooms.store import Room, Rooms, from_plain, gathered, to_plain
 from protocols import payload
 from protocols.psi import vole
+from tests.near import new_home
 
 
 class Tap:
@@ -81,15 +82,15 @@ def csv(path: Path, columns: Mapping[str, Sequence[object]]) -> str:
 def prepare(folder: Path, asked: Overlap, protocol: str) -> tuple[dict[str, Home], Room, Query]:
     """Homes with imported datasets, and the contract signed by all."""
     names = [*SIDES, OPERATOR] if protocol == "keyed" else list(SIDES)
-    homes = {name: Home.create(folder / name, name) for name in names}
-    jobs = {name: PartyJobs(home, {}, lambda *_: None) for name, home in homes.items()}
     by, sums = ([reference(asked, name) for name in names] for names in (asked.by, asked.sums))
+    slotted = slotted_sides(protocol, asked, by, sums)
+    homes = {name: new_home(folder / name, name, asked.key_bits if name in slotted else 0) for name in names}
+    jobs = {name: PartyJobs(home, {}, lambda *_: None) for name, home in homes.items()}
     imports, proposals = {}, {}
     for side in SIDES:
         wanted = columns_of(side, by, sums)
         imports[side] = jobs[side].job_import(**asked.wish(side), **wanted)
         proposals[side] = jobs[side].job_propose(asked.datasets[side], **wanted, most=20, least=asked.k)
-    slotted = slotted_sides(protocol, asked, by, sums)
     keys = {name: job.job_keys(asked.key_bits if name in slotted else 0) for name, job in jobs.items()}
     contract, annexes = draft_contract(asked, protocol, keys, imports, proposals, by, sums, slotted)
     unsigned = Room(SignedContract(contract), annexes)
@@ -106,8 +107,9 @@ def reference(asked: Overlap, name: str) -> Reference:
     return Reference(side, asked.datasets[side], column)
 
 
-def run(homes: dict[str, Home], query: Query, members: Mapping[str, Path] | None = None, name: str = "overlap") -> Ran:
-    """Every party's role at once. Failures are kept, not raised."""
+def run(homes: dict[str, Home], query: Query, members: Mapping[str, Path] | None = None, name: str = "overlap",
+        **wishes: Any) -> Ran:  # fmt: skip
+    """Every party's role at once. Failures are kept, not raised. wishes: of `Side`, the same for all."""
     taps = wires(list(homes))
     room = Rooms(homes["merchant"].rooms).load(name)
     ran = Ran({}, {}, homes, room, {party: {} for party in homes})
@@ -119,7 +121,7 @@ def run(homes: dict[str, Home], query: Query, members: Mapping[str, Path] | None
         held = Rooms(home.rooms).load(name)
         out = (members or {}).get(party)
         try:
-            ran.outcomes[party] = run_room(Side(home, held, query, taps[party], out, lambda *_: None))
+            ran.outcomes[party] = run_room(Side(home, held, query, taps[party], out, lambda *_: None, **wishes))
         except BaseException as error:
             ran.failures[party] = error
             for tap in taps[party].values():

@@ -181,7 +181,7 @@ def test_described_says_who_learns_what(world: dict[str, Home], tmp_path: Path) 
     learns = {party: [each["template"] for each in found] for party, found in told["learns"].items()}
     assert "which of its own rows matched" in learns["platform"]
     assert "which of its own rows matched" not in learns["merchant"]
-    assert "exact counts of unlabelled groups, and so the size of the overlap (noise is off)" in learns["merchant"]
+    assert "counts of unlabelled groups, also of withheld ones, under the other side's noise" in learns["merchant"]
 
 
 def _edit(path: Path, before: str, after: str) -> Path:

@@ -1,0 +1,80 @@
+"""A receipt's answer computed once more, in the enclave, from the same data with the noise drawn then: yes or no.
+
+Nothing is charged, and nothing of the answer leaves. All parties must be on this machine, with the same versions of
+their datasets.
+"""
+
+from pathlib import Path
+from typing import Any
+
+from cleanroom.answer.closing import ANOTHER
+from cleanroom.answer.side import Side
+from cleanroom.enclave.query import Query, Where
+from cleanroom.errors import BadData, Refused, UsageError
+from cleanroom.home import Home
+from cleanroom.ledger.receipt import Receipt, SignedReceipt, verify
+from cleanroom.node.local import LocalParties, Progress
+from cleanroom.privacy.history import plain_where
+from cleanroom.querying import jobs, parties_here
+from cleanroom.rooms.store import Room, Rooms
+from protocols.errors import ProtocolError
+
+
+def replayed(path: Path, file: Path, progress: Progress | None = None) -> dict[str, Any]:
+    """Whether the receipt in `file` is of the answer that its question has.
+
+    Raises UsageError where this node has not its room, BadData for one that does not verify, Refused where the datasets
+    are others by now, or the question was never asked here.
+    """
+    home = Home.open(path.expanduser())
+    try:
+        signed = SignedReceipt.parse(file.read_bytes())
+    except OSError as error:
+        raise UsageError("{name} cannot be read: {reason}.", name=file.name, reason=error.strerror) from error
+    receipt = signed.receipt
+    room = _room_of(home, receipt.contract)
+    verify(signed, {party.name: bytes.fromhex(party.signing) for party in room.contract.parties})
+    if home.party not in room.contract.owners:
+        raise Refused("Only an owner of data can have an answer computed again.")
+    homes = parties_here(home, room.contract)
+    query = {"by": list(receipt.by), "sums": list(receipt.sums), "sigma": receipt.rules.sigma, "plan": receipt.plan,
+             "where": plain_where(_where(home, room, receipt))}  # fmt: skip
+    job = {"room": room.contract.room, "query": query, "again": True, "expected": receipt.question}
+    same = True
+    with LocalParties(homes, progress) as parties:
+        try:
+            outcome = parties.call("run", jobs(room.contract, homes, job))[home.party]
+            same = outcome["receipt"]["table"] == receipt.table and outcome["same"] is not False
+        except (BadData, ProtocolError) as error:
+            if error.template != ANOTHER:
+                raise
+            same = False
+    return {"room": room.contract.room, "receipt": receipt.digest(), "same": same}
+
+
+def _room_of(home: Home, digest: str) -> Room:
+    rooms = Rooms(home.rooms)
+    for name in rooms.names():
+        room = rooms.load(name)
+        if room.contract.digest() == digest:
+            return room
+    raise UsageError("This node has no room with the receipt's contract.")
+
+
+def _where(home: Home, room: Room, receipt: Receipt) -> Where:
+    """The condition by cell numbers; a neutral room's receipt has value tokens, which an owner can read."""
+    if room.contract.match.protocol != "keyed":
+        return receipt.where
+    side = Side(home, room, Query(receipt.by, receipt.sums), {}, None, lambda *_: None)
+    boxes = []
+    for box in receipt.where:
+        parts = []
+        for name, tokens in box:
+            dataset, _, column = name.partition(".")
+            cells = room.contract.dataset(dataset).column(column).cells
+            code_of = {token: code for code, token in enumerate(side.tokens(name, range(cells)))}
+            if not all(token in code_of for token in tokens):
+                raise BadData("The receipt names a value that no cell has.")
+            parts.append((name, tuple(sorted(code_of[str(token)] for token in tokens))))
+        boxes.append(tuple(parts))
+    return tuple(boxes)

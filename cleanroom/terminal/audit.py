@@ -1,0 +1,43 @@
+"""`audit verify` and `audit export` for people: the steps that held, what was spent, what to compare."""
+
+from typing import Any
+
+from rich.console import Console
+
+from cleanroom.lang import t
+from cleanroom.ledger.spending import as_rho
+from cleanroom.terminal import show
+from cleanroom.terminal.rooms import steps_shown
+
+
+def checked_shown(console: Console, result: dict[str, Any]) -> None:
+    """The steps that held, and the budgets added up anew."""
+    steps_shown(console, result)
+    spent = result["ledger"]["spent"] if result["ledger"] else []
+    rows = [(each["lineage"], each["month"], as_rho(each["rho_micro"])) for each in spent]
+    if rows:
+        show.table(console, t("Spent, by the debits"), (t("dataset"), t("month"), "ρ"), rows)
+    if "fingerprints" in result:
+        _compare(console, result)
+
+
+def exported_shown(console: Console, result: dict[str, Any]) -> None:
+    """Where the file is, and what its reader compares."""
+    show.fact(console, t("Written to"), result["path"])
+    show.line(console, t("It holds {count} entries and {contracts} contracts: digests, signatures, terms; no answer.",
+                         count=result["entries"], contracts=len(result["contracts"])))  # fmt: skip
+    _compare(console, result)
+    show.line(console, t("The auditor runs: {command}", command="cleanroom audit verify --export FILE"))
+
+
+def _compare(console: Console, result: dict[str, Any]) -> None:
+    if result["head"]:
+        show.fact(console, t("Newest entry, {count}", count=result["entries"]), result["head"])
+    for party, fingerprint in result["fingerprints"].items():
+        show.fact(console, t("Fingerprint of {party}", party=t(party)), fingerprint)
+    for room, digest in result["contracts"].items():
+        show.fact(console, t("Contract of the room {room}", room=room), digest)
+    for digest in result["missing_contracts"]:
+        show.line(console, t("A contract that entries name is not here: {digest}", digest=digest))
+    show.line(console, t("Compare fingerprints and contracts with the parties by another way: nothing else says whose "
+                         "keys they are."))  # fmt: skip

@@ -1,0 +1,94 @@
+"""What a test may have nearer than it is, since it looks at something else: parties in threads, the engine in-process.
+
+Other tests have the real ones: parties in processes of their own in `tests/cli`, `tests/docs` and
+`tests/room/test_failures.py`, the enclave's process in `tests/enclave` and most of `tests/room`.
+"""
+
+import importlib
+import shutil
+import socket
+import tempfile
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from cleanroom.enclave.duck import DuckEngine
+from cleanroom.home import Home
+from cleanroom.node.control import Control
+from cleanroom.node.local import LocalParties
+from cleanroom.node.party import serve
+from cleanroom.node.sockets import SocketTransport
+from cleanroom.rooms import paillier_keys
+
+
+class NearParties(LocalParties):
+    """`LocalParties` in threads of this process: the same jobs over the same lines and wires."""
+
+    def _start(self, name: str, home: Path, wires: Mapping[str, socket.socket]) -> None:
+        ours, theirs = socket.socketpair()
+        peers = {peer: SocketTransport(wire.dup()) for peer, wire in wires.items()}
+
+        def live() -> None:
+            control = Control(theirs)
+            try:
+                serve(control, home, peers)
+            finally:
+                for wire in peers.values():
+                    wire.close()
+                control.close()
+
+        threading.Thread(target=live, name=name, daemon=True).start()
+        self._lines[name] = Control(ours)
+
+
+@contextmanager
+def parties() -> Iterator[None]:
+    """In here parties are threads: a process of a party takes two seconds to start."""
+    with pytest.MonkeyPatch.context() as patch:
+        for module in ("cleanroom.overlap.run", "cleanroom.querying", "cleanroom.planning", "cleanroom.replaying"):
+            patch.setattr(importlib.import_module(module), "LocalParties", NearParties)
+        yield
+
+
+class NearEngine:
+    """The enclave's engine without its process, which takes a second to start."""
+
+    isolation: tuple[str, ...] = ("none",)
+    peak_memory = 0
+
+    def __init__(self) -> None:
+        engine = DuckEngine(1 << 30, 1, 60.0)
+        self.load, self.load_matched, self.drop_tokens = engine.load, engine.load_matched, engine.drop
+        self.match, self.matched_positions, self.run = engine.match, engine.positions, engine.run
+
+    def __enter__(self) -> "NearEngine":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+
+def new_home(path: Path, party: str, key_bits: int = 0) -> Home:
+    """A home of that party, with a proved Paillier key of that size: those of one process have the same keys.
+
+    Making a key and its proof takes most of the time of a small room.
+    """
+    shutil.copytree(_template(party, key_bits), path)
+    return Home.open(path)
+
+
+@cache
+def _template(party: str, key_bits: int) -> Path:
+    folder = tempfile.TemporaryDirectory(prefix="home-")
+    _KEPT.append(folder)
+    home = Home.create(Path(folder.name) / party, party)
+    if key_bits:
+        paillier_keys._own_proof(home, paillier_keys.own(home, key_bits))
+    return home.path
+
+
+_KEPT: list[tempfile.TemporaryDirectory[str]] = []
