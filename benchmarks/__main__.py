@@ -36,7 +36,7 @@ def main() -> None:
     done = report.Report(named, dt.date.today().isoformat(), rows, operations, peers.missing)
     sys.stdout.write(report.markdown(done))
     if given.save and not given.quick:
-        report.save(done)
+        report.save(report.renewed(done) if given.only else done)
 
 
 def _measured(plan: Plan, only: Sequence[str]) -> tuple[list[Row], list[Operation]]:

@@ -105,6 +105,26 @@ def pictures(report: Report) -> dict[str, str]:
     return drawn
 
 
+def renewed(report: Report) -> Report:
+    """What was saved, with the rows of `report` in place of their like: for runs of some regimes only."""
+    saved = json.loads((EVIDENCE / "benchmarks.json").read_text("utf-8"))
+    rows = [
+        Row(tuple(row["work"]), row["target"], row["items"],
+            {name: Summary(**{**each, "told": tuple(each["told"])}) for name, each in row["results"].items()})
+        for row in saved["rows"]
+    ]  # fmt: skip
+    operations = [Operation(**{**each, "work": tuple(each["work"])}) for each in saved["operations"]]
+    ours = {_name(row): row for row in report.rows}
+    kept = [ours.pop(_name(row), row) for row in rows]
+    mine = {each.work[0]: each for each in report.operations}
+    return Report(report.machine, report.day, [*kept, *ours.values()],
+                  [mine.get(each.work[0], each) for each in operations], saved["missing"])  # fmt: skip
+
+
+def _name(row: Row) -> str:
+    return row.work[0].partition(" (")[0]
+
+
 def save(report: Report) -> None:
     """docs/evidence/benchmarks.md and .json, pictures beside them, and the table of both READMEs."""
     drawn = pictures(report)

@@ -16,7 +16,7 @@ from hypothesis import settings
 settings.register_profile("suite", max_examples=40)
 settings.load_profile("suite")
 
-RUNS = ("overlap", "told", "neutral", "alone", "prepared", "seen", "postgres", "made", "ran")
+RUNS = ("overlap", "told", "neutral", "alone", "prepared", "seen", "postgres", "made", "ran", "noisy")
 """Fixtures that take seconds: the tests that share one go to one worker, so that it is made once."""
 
 if "PYTEST_XDIST_WORKER" in os.environ:

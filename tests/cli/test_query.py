@@ -72,6 +72,7 @@ def test_a_refusal_says_where(home: Path, run: Callable[..., Done], sql: str, co
     assert f"Line 1, column {column}." in run("query", "overlap", sql, "--home", home).err
 
 
+@pytest.mark.usefixtures("near_parties")
 def test_a_condition_on_the_groups_chooses_among_released_ones(home: Path, run: Callable[..., Done]) -> None:
     """It is the question without it, and so the same receipt."""
     sql = "SELECT level, COUNT(*) FROM matched WHERE level = '金卡' GROUP BY 1"
