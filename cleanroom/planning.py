@@ -1,6 +1,7 @@
 """Plans of a room that stays on this machine: made once a period for a small part of the budget, read for nothing."""
 
 import datetime as dt
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
 
@@ -10,10 +11,12 @@ from cleanroom import layout
 from cleanroom.answer import planning as run
 from cleanroom.enclave.query import PEOPLE
 from cleanroom.errors import Refused, UsageError
+from cleanroom.files import write_bytes
 from cleanroom.gate import gate
 from cleanroom.gate.ask import Ask
 from cleanroom.node.local import LocalParties, Progress
-from cleanroom.plan import cube, reading
+from cleanroom.plan import comparing, cube, reading
+from cleanroom.plan.charts import portrait_drawn
 from cleanroom.plan.cube import Cube
 from cleanroom.plan.overview import overview
 from cleanroom.plan.store import Plans
@@ -64,7 +67,7 @@ def read(path: Path, name: str, sql: str) -> dict[str, Any]:
     home, room = opened(path, name)
     asked, _ = understand(home, room, sql)
     _check(asked)
-    found = reading.answer(_latest(path, name), asked.by, () if asked.where.everybody else asked.where.boxes)
+    found = reading.answer(_latest(path, name), asked.by, _boxes(asked))
     known = [group for group in found.groups if group.people is not None]
     columns = {each: pa.array([group.labels[at] for group in known], pa.string()) for at, each in enumerate(found.by)}
     widths = {group.labels: group.within for group in known}
@@ -83,6 +86,50 @@ def read(path: Path, name: str, sql: str) -> dict[str, Any]:
         "within": within,
         "receipt": found.receipt,
     }
+
+
+def portrait(path: Path, name: str, column: str, where: str = "", chart: Path | None = None) -> dict[str, Any]:
+    """How the people that the SQL condition `where` means differ from all in the match, by a column: TGI.
+
+    From the newest plan, for nothing. chart: where a picture goes, as SVG. Raises as `read`.
+    """
+    asked = _meant(path, name, column, where)
+    found = comparing.portrait(_latest(path, name), asked.by[0], _boxes(asked))
+    if chart is not None:
+        write_bytes(chart, portrait_drawn(f"{asked.by[0]}: {where or '*'}", found).svg.encode())
+    said = reading.source(found.made, found.within, estimated=found.estimated)
+    values = [{**asdict(each), "significant": each.significant} for each in found.indices]
+    return {"room": name, "column": found.column, "where": where, "coverage": found.coverage, "values": values,
+            "said": said, "estimated": found.estimated, "receipt": found.receipt}  # fmt: skip
+
+
+def trend(path: Path, name: str, column: str, where: str = "") -> dict[str, Any]:
+    """The newest plan beside the one before, by a column. Raises UsageError where there is none before."""
+    asked = _meant(path, name, column, where)
+    home, _ = opened(path, name)
+    plans = Plans(home)
+    made = plans.list(name)
+    if len(made) < 2:
+        raise UsageError("The room {room} has no two plans yet.", "Another is made in the next period.", room=name)
+    found = comparing.trend(plans.load(name, made[-2]), plans.load(name, made[-1]), asked.by, _boxes(asked))
+    values = [{**asdict(each), "significant": each.significant} for each in found]
+    return {"room": name, "column": asked.by[0], "where": where, "values": values,
+            "between": [each.isoformat() for each in made[-2:]]}  # fmt: skip
+
+
+def _meant(path: Path, name: str, column: str, where: str) -> Ask:
+    """The column and condition, read by the gate as one question."""
+    home, room = opened(path, name)
+    sql = f"SELECT {column}, COUNT(*) FROM matched {f'WHERE {where}' if where else ''} GROUP BY 1"  # noqa: S608
+    asked, _ = understand(home, room, sql)
+    _check(asked)
+    if len(asked.by) != 1:
+        raise UsageError("A portrait is by one column.")
+    return asked
+
+
+def _boxes(asked: Ask) -> reading.Where:
+    return () if asked.where.everybody else asked.where.boxes
 
 
 def _check(asked: Ask) -> None:

@@ -3,6 +3,7 @@
 Parse, call, render, exit code; nothing else.
 """
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -64,3 +65,42 @@ def plan_read(
 
     result = read(home, name, sql)
     show.result(result, json, lambda console: read_shown(console, result))
+
+
+@terminal.command(
+    app, "portrait", "How a segment differs from all in the match, by a column (TGI), from the newest plan: free.",
+    "cleanroom plan portrait spring city --where \"tier = 'gold'\" --chart city.svg",
+)  # fmt: skip
+def plan_portrait(
+    name: Annotated[str, typer.Argument(help="The room's name.")],
+    column: Annotated[str, typer.Argument(help="The column to compare by.")],
+    where: Annotated[str, typer.Option(help="The segment, as a condition of SQL; otherwise everybody.")] = "",
+    chart: Annotated[Path | None, typer.Option(help="Write a picture here, as SVG.")] = None,
+    home: HomeOption = DEFAULT_HOME,
+    json: Json = False,
+) -> None:
+    """Read it."""
+    from cleanroom.planning import portrait
+    from cleanroom.terminal.plan import portrait_shown
+
+    result = portrait(home, name, column, where, chart)
+    show.result(result, json, lambda console: portrait_shown(console, result))
+
+
+@terminal.command(
+    app, "trend", "The newest plan of a room beside the one before, by a column: free.",
+    "cleanroom plan trend spring tier --where \"city = 'Hangzhou'\"",
+)  # fmt: skip
+def plan_trend(
+    name: Annotated[str, typer.Argument(help="The room's name.")],
+    column: Annotated[str, typer.Argument(help="The column to compare by.")],
+    where: Annotated[str, typer.Option(help="The segment, as a condition of SQL; otherwise everybody.")] = "",
+    home: HomeOption = DEFAULT_HOME,
+    json: Json = False,
+) -> None:
+    """Read it."""
+    from cleanroom.planning import trend
+    from cleanroom.terminal.plan import trend_shown
+
+    result = trend(home, name, column, where)
+    show.result(result, json, lambda console: trend_shown(console, result))

@@ -65,3 +65,44 @@ def read_shown(console: Console, result: dict[str, Any]) -> None:
         show.line(console, t("No group may be shown."))
     show.line(console, result["said"])
     show.line(console, t("Groups are shown from {least} persons on.", least=f"{result['least']:,}"))
+
+
+def portrait_shown(console: Console, result: dict[str, Any]) -> None:
+    """Each value: people, shares, TGI with its interval; ! where the difference is more than noise."""
+    rows = [_portrayed(each) for each in result["values"]]
+    titles = (t("value"), t("persons"), t("share"), t("share of all"), "TGI", t("95 of 100"), "")
+    show.table(console, f"{result['column']} · {result['where'] or t('everybody')}", titles, rows)
+    show.line(console, result["said"])
+    show.line(console, t("100 is as in the whole match; ! is a difference that noise does not explain."))
+
+
+def _portrayed(each: dict[str, Any]) -> tuple[Any, ...]:
+    label = t(each["label"]) if each["label"] in MINOR_CELLS else each["label"]
+    if each["tgi"] is None:
+        return label, t("withheld"), "", "", "", "", ""
+    between = "" if each["low"] is None else f"{each['low']:.0f} – {each['high']:.0f}"
+    people = f"{each['people']:,}" + (f" ± {each['within']:,}" if each["within"] is not None else "")
+    share, base = f"{each['share']:.1%}", f"{each['base_share']:.1%}"
+    return label, people, share, base, f"{each['tgi']:.0f}", between, "!" if each["significant"] else ""
+
+
+def trend_shown(console: Console, result: dict[str, Any]) -> None:
+    """Each value then and now; ! where the change is more than noise."""
+    rows = [
+        (" · ".join(each["labels"]), _count(each["before"]), _count(each["after"]), _change(each),
+         "!" if each["significant"] else "")
+        for each in result["values"]
+    ]  # fmt: skip
+    days = [dt.datetime.fromisoformat(moment).date().isoformat() for moment in result["between"]]
+    show.table(console, f"{result['column']} · {result['where'] or t('everybody')}",
+               (t("value"), *days, t("change"), ""), rows)  # fmt: skip
+
+
+def _count(people: int | None) -> str:
+    return t("withheld") if people is None else f"{people:,}"
+
+
+def _change(each: dict[str, Any]) -> str:
+    if each["change"] is None:
+        return ""
+    return f"{each['change']:+,}" + (f" ± {each['within']:,}" if each["within"] is not None else "")

@@ -39,6 +39,7 @@ def home(noisy: Path, tmp_path: Path) -> Path:
     return tmp_path / "home"
 
 
+@pytest.mark.usefixtures("near_parties")
 def test_a_condition_costs_what_was_said_and_no_more_when_asked_again(home: Path, run: Callable[..., Done]) -> None:
     before = run("query", "overlap", CELLS, "--home", home, "--dry-run", "--json").json["price"]
     assert (before["rho_micro"], before["people"]) == (COST, 39)
@@ -80,6 +81,13 @@ def test_a_plan_is_charged_once_and_read_for_nothing(home: Path, run: Callable[.
     assert all(abs(row["n"] - {"a": 917, "b": 1833}[row["level"]]) < 6 * made["sigma"] for row in read["rows"])
     assert "from the plan of" in read["said"]
     assert "In the match" in run("plan", "show", "overlap", "--home", home).out
+    portrait = run("plan", "portrait", "overlap", "city", "--where", "level = 'b'", "--home", home,
+                   "--chart", home.parent / "city.svg", "--json").json  # fmt: skip
+    tgi = {each["label"]: each for each in portrait["values"]}
+    assert all(tgi[label]["low"] <= 100 <= tgi[label]["high"] for label in ("T1", "T2"))
+    assert (home.parent / "city.svg").read_text("utf-8").startswith("<svg")
+    assert "TGI" in run("plan", "portrait", "overlap", "level", "--home", home).out
+    assert run("plan", "trend", "overlap", "level", "--home", home).code == 2  # there is one plan
     assert run("query", "overlap", "SELECT COUNT(*) FROM matched", "--home", home, "--within", "5%").code == 0
 
 
