@@ -320,7 +320,7 @@ class Ledger:
         question = str(entry.body["question"])
         asked = f"SELECT sealed FROM {store.TABLES[entry.kind]} WHERE question = ?"  # noqa: S608
         row = self._database.execute(asked, (question,)).fetchone()
-        if row is None or store.sha256(row[0]) != entry.body[KEPT[entry.kind]]:
+        if row is None or not isinstance(row[0], bytes) or store.sha256(row[0]) != entry.body[KEPT[entry.kind]]:
             raise BadData("What the ledger keeps of a question was changed.", "Run: cleanroom audit verify.")
         return self._sealing.unwrap(_name(entry.kind, question), row[0])
 

@@ -178,4 +178,7 @@ def sha256(sealed: bytes | None) -> str:
 
 
 def _digests(database: sqlite3.Connection, table: str) -> dict[str, str]:
-    return {str(row[0]): sha256(row[1]) for row in database.execute(f"SELECT question, sealed FROM {table}")}  # noqa: S608
+    rows = database.execute(f"SELECT question, sealed FROM {table}").fetchall()  # noqa: S608
+    if not all(isinstance(question, str) and isinstance(sealed, bytes) for question, sealed in rows):
+        raise BadData("What the ledger keeps of a question was changed.", "Run: cleanroom audit verify.")
+    return {question: sha256(sealed) for question, sealed in rows}
