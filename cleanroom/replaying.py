@@ -43,8 +43,9 @@ def replayed(path: Path, file: Path, progress: Progress | None = None) -> dict[s
     same = True
     with LocalParties(homes, progress) as parties:
         try:
-            outcome = parties.call("run", jobs(room.contract, homes, job))[home.party]
-            same = outcome["receipt"]["table"] == receipt.table and outcome["same"] is not False
+            outcomes = parties.call("run", jobs(room.contract, homes, job))
+            same = outcomes[home.party]["receipt"]["table"] == receipt.table
+            same = same and outcomes[room.contract.match.host]["same"] is not False
         except (BadData, ProtocolError) as error:
             if error.template != ANOTHER:
                 raise

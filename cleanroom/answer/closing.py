@@ -10,7 +10,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from cleanroom.answer import planning
+from cleanroom.answer import heads, planning
 from cleanroom.answer.notes import hear, malformed, reading, take, tell, whole_numbers
 from cleanroom.answer.release import Release
 from cleanroom.answer.side import Side
@@ -48,7 +48,8 @@ def version_note(side: Side) -> dict[str, Any]:
     forms = side.identity_forms()
     if side.plan and side.contract.match.protocol == "keyed":
         asked["cells"] = planning.cells_told(side)
-    told = {"version": side.version().plain(), "epoch": side.home.vault.epoch, "form": forms[0], **asked}
+    told = {"version": side.version().plain(), "epoch": side.home.vault.epoch, "form": forms[0],
+            "seen": heads.seen(side), **asked}  # fmt: skip
     return {**told, "also": forms[1:]} if len(forms) > 1 else told
 
 
@@ -59,6 +60,7 @@ def question_from(side: Side, notes: Any, mine: Mapping[str, Any] | None = None)
     """
     if type(notes) is not list or (mine is not None and mine not in notes):
         raise malformed()
+    heads.check_not_set_back(side, notes)
     versions = tuple(_version(note) for note in notes)
     if sorted((version.owner, version.name) for version in versions) != sorted(
         (dataset.owner, dataset.name) for dataset in side.contract.datasets
@@ -165,8 +167,7 @@ def standing(side: Side, question: Question) -> dict[str, Any]:
             for version in question.datasets:
                 check_inputs(ledger.inputs(version), Seen(version, moment), Limits(rows=side.rules.k))
         affords = charged or not due.lineage or ledger.left(due) >= due.rho_micro
-        return {"party": side.party, "have": have, "charged": charged, "affords": affords,
-                "head": ledger.head().plain()}  # fmt: skip
+        return {"party": side.party, "have": have, "charged": charged, "affords": affords}
 
 
 def settle(side: Side, question: Question, standings: Sequence[Any]) -> bool:
@@ -175,7 +176,6 @@ def settle(side: Side, question: Question, standings: Sequence[Any]) -> bool:
     Raises Refused where an owner's budget is spent, BadMessage.
     """
     held, before, paid = ([take(each, name, bool) for each in standings] for name in ("have", "charged", "affords"))
-    _check_ledgers(side, standings)
     if any(held) and not all(before):
         raise BadMessage("The ledger of a peer knows nothing of a question that was answered.")
     if all(held):
@@ -192,16 +192,6 @@ def settle(side: Side, question: Question, standings: Sequence[Any]) -> bool:
     if not question.sigma:
         side.earlier = _earlier(side, question)
     return False
-
-
-def _check_ledgers(side: Side, standings: Sequence[Any]) -> None:
-    """Raises BadData where a peer shows an older ledger than before, or another: its noise would be drawn anew."""
-    with open_ledger(side.home) as ledger:
-        for each in standings:
-            if (peer := take(each, "party", str)) != side.party:
-                with reading():
-                    head = Head.parse(take(each, "head", dict))
-                ledger.check_head(head, bytes.fromhex(side.contract.party(peer).signing))
 
 
 def _keep_inputs(ledger: Ledger, question: Question) -> None:

@@ -6,6 +6,7 @@ exact counts that an audit compares; it is sealed in the party's ledger.
 """
 
 import json
+import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -72,5 +73,5 @@ def check_count(rows: int, columns: int) -> None:
 def replayed(side: Side, question: Question, *, same: bool) -> bool:
     """Put on record that an answer's counts were computed again, and whether they are the same; gives that back."""
     with open_ledger(side.home) as ledger:
-        ledger.append("replay", {"question": question.digest(), "same": same})
+        ledger.append("replay", {"question": question.digest(), "same": same, "salt": secrets.token_hex(16)})
     return same

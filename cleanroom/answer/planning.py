@@ -16,7 +16,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from cleanroom.answer.draws import check_count, drawn, once, replayed
-from cleanroom.answer.notes import malformed, take, whole_numbers
+from cleanroom.answer.notes import malformed, reading, take, whole_numbers
 from cleanroom.answer.release import Release
 from cleanroom.answer.side import Side
 from cleanroom.enclave.handle import Enclave
@@ -127,7 +127,8 @@ def heard(side: Side, told: Any) -> Release:
     tables = cube.tables(side.query.by)
     shapes = [tuple(side.term(name).cells for name in table) for table in tables]
     ends = list(accumulate(prod(shape) for shape in shapes))
-    flat = np.array(whole_numbers(take(told, "people", list), ends[-1]), np.int64)
+    with reading():
+        flat = np.array(whole_numbers(take(told, "people", list), ends[-1]), np.int64)
     ranks = {name: _ranks(side, name) for name in side.query.by}
     parts = []
     for table, shape, end in zip(tables, shapes, ends, strict=True):

@@ -5,7 +5,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import Any
 
-from cleanroom.answer import allowed, closing, keyed, matching, planning, tables, two_party
+from cleanroom.answer import allowed, closing, heads, keyed, matching, planning, tables, two_party
 from cleanroom.answer.members import write_members
 from cleanroom.answer.notes import hear, malformed, reading, take, tell
 from cleanroom.answer.release import MINOR, Release
@@ -78,6 +78,7 @@ def _host(side: Side) -> Outcome:
         transcript = closing.transcript_of([channel])
         with Quantum().padded():
             table, isolation, people = two_party.answer_as_host(side, channel, result, public, question)
+        side.same = table.pop("same", None)  # stays here: of data that a peer could alter it would tell a person
         size = size_range(two_party.people_shown(table, question) if question.sigma else people, side.rules.k)
         told: dict[str, Any] = {
             "table": table,
@@ -87,8 +88,6 @@ def _host(side: Side) -> Outcome:
             "code": code_version(),
             "transcript": transcript,
         }
-        if "same" in table:
-            told["same"] = table.pop("same")
         tell(channel, "release", told)
         release = _heard(side, told, table, None)
         signed = _close(side, channel, question, release, told)
@@ -184,7 +183,9 @@ def _own(side: Side) -> Outcome:
     with side.channel(operator, "owner", "operator") as channel:
         mine = closing.version_note(side)
         tell(channel, "version", mine)
-        question = closing.question_from(side, hear(channel, "versions"), mine)
+        heard = hear(channel, "versions")
+        heads.check_not_set_back(side, [heard])
+        question = closing.question_from(side, take(heard, "notes", list), mine)
         standing = closing.standing(side, question)
         tell(channel, "standing", standing)
         standings = hear(channel, "standings")
@@ -228,7 +229,7 @@ def _operate(side: Side) -> Outcome:
         side.query = replace(side.query, where=question.where)
         allowed.check(side)
         for channel in channels.values():
-            tell(channel, "versions", notes)
+            tell(channel, "versions", {"notes": notes, "seen": heads.seen(side)})
         standings = [closing.standing(side, question), *(hear(each, "standing") for each in channels.values())]
         for channel in channels.values():
             tell(channel, "standings", standings)
@@ -244,6 +245,7 @@ def _operate(side: Side) -> Outcome:
             gathered = keyed.receive_as_operator(side, channels, enclave)
             with Quantum().padded():
                 told = keyed.answer_as_operator(side, channels, enclave, gathered.keys, question, notes)
+            side.same = told.pop("same", None)  # stays here: an owner that alters its data would be told a person
             told |= {"time": now(), "isolation": list(enclave.isolation), "code": code_version()}
             told["transcript"] = closing.transcript_of([channels[owner] for owner in owners])
             for channel in channels.values():
@@ -271,8 +273,8 @@ def _nothing_new(side: Side, question: Question) -> Outcome:
 
 def _of_operator(side: Side, receipt: str, learned: list[Learned]) -> Outcome:
     """It sees no release, and tells its receipt's digest only."""
-    return Outcome(None, None, None, None, None, side.charged, None, None, {"digest": receipt}, learned, side.stages,
-                   side.sent, side.enclave_memory)  # fmt: skip
+    return Outcome(None, None, None, None, side.same, side.charged, None, None, {"digest": receipt}, learned,
+                   side.stages, side.sent, side.enclave_memory)  # fmt: skip
 
 
 def _countersign(side: Side, question: Question, told: dict[str, Any], channels: dict[str, Channel]) -> SignedReceipt:
@@ -333,8 +335,6 @@ def _noise(side: Side) -> dict[str, Any] | None:
 
 def _heard(side: Side, told: Any, table: dict[str, Any], opened: list[int] | None) -> Release:
     """A release as the host told it; `opened`: the counts that this party decrypted for it. Raises BadMessage."""
-    if side.again and side.sigma:
-        side.same = take(told, "same", bool)
     if side.plan:
         return planning.heard(side, table)
     size = closing.as_range(take(told, "size", list), side.rules.k)

@@ -11,6 +11,7 @@ contract's cells make, empty ones too, each with the host's noise inside its cip
 threshold to the sum, so that neither side can take the noise off the other's people.
 """
 
+import hashlib
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -325,13 +326,16 @@ def open_as_sender(side: Side, channel: Channel, key: PrivateKey, question: Ques
         if count != noised_groups(side.contract, theirs):
             raise malformed()
         rows = receive_rows(channel, "sums.rows", rows=count, width=width)
+        of = hashlib.sha256(rows.tobytes()).hexdigest()
 
         def compute() -> dict[str, Any]:
             totals = _with_own_noise(side, question, layout, slots, answer.open_sums(key, layout, rows))
             group, cell = (places.ravel() for places in np.indices(totals.counts.shape))
-            return _opened(side, slots, totals, group, cell)
+            return {**_opened(side, slots, totals, group, cell), "of": of}
 
         opened = once(side, question, compute)
+        if opened.get("of") != of:  # its order and masks are others: our cells would get the labels of others
+            raise BadMessage("The peer's sums are not those answered before.", "Ask with another accuracy (--within).")
     else:
         people = _people_of(note, most_groups(side.contract, theirs), side.dataset.rows)
         totals = answer.open_sums(key, layout, receive_rows(channel, "sums.rows", rows=len(people), width=width))

@@ -52,12 +52,13 @@ FIELDS: Mapping[str, tuple[Mapping[str, type], ...]] = {
             "answer": str,
         },
     ),
-    "replay": ({"question": str, "same": bool},),
+    "replay": ({"question": str, "same": bool, "salt": str},),
     "forget": ({"dataset": str, "persons": int, "epoch": str},),
     "countersign": ({"peer": str, "key": str, "whose": str, "seq": int, "hash": str, "signature": str},),
 }
 """Kinds of entries and the fields that they have, now and, where there is a second form, in FIRST_FORMAT.
 
+salt: random, or whoever sees a head could try both answers.
 Lists hold names. asked, draws, answer: SHA-256 of what is kept sealed beside the chain, or ''; sigma: of the noise, 0
 without; lineage: the dataset whose budget of `most_micro` a month was charged `rho_micro`, in millionths of ρ, or ''.
 """
@@ -144,6 +145,18 @@ def check_body(kind: str, body: Body) -> None:
     forms = FIELDS.get(kind, ())
     if not any(_typed(body, fields) for fields in forms):
         raise BadData("A ledger has no entry of the kind {kind} with such fields.", kind=kind if forms else "?")
+
+
+def countersign_body(peer: str, key: bytes, whose: str, head: Head, signature: str) -> Body:
+    """Of a countersignature: whose head, `ours` or `theirs`, and the signature under it in hex."""
+    return {
+        "peer": peer,
+        "key": key.hex(),
+        "whose": whose,
+        "seq": head.seq,
+        "hash": head.hash,
+        "signature": signature,
+    }
 
 
 def is_digest(text: str) -> bool:

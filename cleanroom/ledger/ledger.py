@@ -28,6 +28,7 @@ from cleanroom.ledger.chain import (
     Head,
     Signer,
     check_body,
+    countersign_body,
     entry_hash,
     genesis,
     head_message,
@@ -211,11 +212,22 @@ class Ledger:
         with store.storage():
             return sum(1 for _ in self._select(where, question))
 
-    def check_head(self, head: Head, key: bytes) -> None:
-        """Raises BadData where a peer's head is not signed by it, or contradicts one that it showed before."""
-        head.verify(key)
+    def seen(self, peer: str, key: bytes) -> Head | None:
+        """The newest head of a peer's ledger that this party countersigned."""
         with store.storage():
-            _check_seen(head, [entry.body for entry in self._countersigned(key, "theirs")])
+            found = [(int(str(entry.body["seq"])), entry.body) for entry in self._countersigned(key, "theirs")]
+        seq, body = max(found, key=lambda each: each[0], default=(0, None))
+        return None if body is None else Head(peer, key.hex(), seq, str(body["hash"]), str(body["signature"]))
+
+    def check_holds(self, head: Head) -> None:
+        """Raises BadData where a head that this ledger showed to a peer does not stand in it: it was set back."""
+        with store.storage():
+            row = self._database.execute("SELECT hash FROM entries WHERE seq = ?", (head.seq,)).fetchone()
+        if (row[0] if row else genesis(self.party, bytes.fromhex(self.key))) != head.hash:
+            raise BadData(
+                "A peer has seen entries of this ledger that it does not hold: it is older, or another.",
+                "Restore the home from its newest backup, as a whole.",
+            )
 
     def questions(self, population: str) -> list[dict[str, Any]]:
         """`Question.query()` of everything that was debited over this population, in order.
@@ -266,8 +278,14 @@ class Ledger:
         """
         head.verify(key)
         with self._transaction():
-            if head.seq > _check_seen(head, [entry.body for entry in self._countersigned(key, "theirs")]):
-                self._append("countersign", _countersign_body(head.party, key, "theirs", head, head.signature), _now())
+            seen = [entry.body for entry in self._countersigned(key, "theirs")]
+            if any(body["seq"] == head.seq and body["hash"] != head.hash for body in seen):
+                raise BadData("{party} shows another ledger than before: it is forked.", party=head.party)
+            newest = max((int(str(body["seq"])) for body in seen), default=-1)
+            if head.seq < newest:
+                raise BadData("{party} shows an older ledger than before: it is cut.", party=head.party)
+            if head.seq > newest:
+                self._append("countersign", countersign_body(head.party, key, "theirs", head, head.signature), _now())
         return self._signer.sign(COSIGN_LABEL, head.message())
 
     def accept(self, peer: str, key: bytes, head: Head, cosignature: bytes) -> None:
@@ -278,7 +296,7 @@ class Ledger:
             if head.key != self.key or (row[0] if row else genesis(self.party, bytes.fromhex(self.key))) != head.hash:
                 raise BadData("{party} countersigned a head that is not of this ledger.", party=peer)
             if not any(entry.body["hash"] == head.hash for entry in self._countersigned(key, "ours")):
-                self._append("countersign", _countersign_body(peer, key, "ours", head, cosignature.hex()), _now())
+                self._append("countersign", countersign_body(peer, key, "ours", head, cosignature.hex()), _now())
 
     def _check_budget(self, charge: Charge, now: str) -> None:
         left = charge.most_micro - self._spent(charge.lineage, now)
@@ -374,31 +392,10 @@ class Ledger:
         return store.transaction(self._database)
 
 
-def _check_seen(head: Head, seen: list[Body]) -> int:
-    """The newest place that was seen, -1 for none. Raises BadData where `head` contradicts what was seen."""
-    if any(body["seq"] == head.seq and body["hash"] != head.hash for body in seen):
-        raise BadData("{party} shows another ledger than before: it is forked.", party=head.party)
-    newest = max((int(str(body["seq"])) for body in seen), default=-1)
-    if head.seq < newest:
-        raise BadData("{party} shows an older ledger than before: it is cut.", party=head.party)
-    return newest
-
-
 def _seen(entry: Entry) -> Seen:
     body = entry.body
     version = DatasetVersion(str(body["owner"]), str(body["dataset"]), str(body["manifest"]), int(str(body["rows"])))
     return Seen(version, dt.datetime.fromisoformat(entry.time))
-
-
-def _countersign_body(peer: str, key: bytes, whose: str, head: Head, signature: str) -> Body:
-    return {
-        "peer": peer,
-        "key": key.hex(),
-        "whose": whose,
-        "seq": head.seq,
-        "hash": head.hash,
-        "signature": signature,
-    }
 
 
 def _name(kind: str, question: str) -> str:

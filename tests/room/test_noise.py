@@ -218,7 +218,8 @@ def test_columns_in_another_order_are_the_same_question_with_the_same_noise(tmp_
     first = run(homes, query)
     turned = run(homes, Query(query.by[::-1]), again=True)
     assert segments(turned) == segments(first)
-    assert turned.outcomes["platform"].same is True
+    assert turned.outcomes["platform"].same is None
+    assert turned.outcomes["operator"].same is True
     assert spent(homes, room) == [COST, COST]
 
 
@@ -240,21 +241,48 @@ def test_another_input_under_the_same_version_shows_the_same_answer(
     monkeypatch.setattr(Side, "codes", altered)
     again = run(homes, query, again=True)
     assert segments(again) == segments(first)
-    assert again.outcomes["platform"].same is (protocol == "dh")  # the merchant's cells are not the host's to compare
+    assert again.outcomes["merchant"].same is None  # or it would be told whether who it left out is in the match
+    host = "operator" if protocol == "keyed" else "platform"
+    assert again.outcomes[host].same is (protocol == "dh")  # the merchant's cells are not the host's to compare
     for _ in range(closing.MOST_REPLAYS - 1):
         assert not run(homes, query, again=True).failures
     assert any(isinstance(error, Refused) for error in run(homes, query, again=True).failures.values())
 
 
+def forgotten(home: Home) -> None:
+    """Its ledger is gone, as after a backup from before it."""
+    for path in home.ledger_path.parent.glob(f"{home.ledger_path.name}*"):
+        path.unlink()
+
+
 def test_an_operator_whose_ledger_was_set_back_draws_no_new_noise(tmp_path: Path) -> None:
+    """However often it is asked, so that its new ledger cannot outgrow what was seen of the old one."""
     homes, room, query = world(tmp_path, "keyed", ("platform.city",))
     run(homes, query)
-    for path in homes["operator"].ledger_path.parent.glob(f"{homes['operator'].ledger_path.name}*"):
-        path.unlink()
+    forgotten(homes["operator"])
+    for _ in range(5):
+        after = run(homes, query)
+        assert not after.outcomes
+        assert any(isinstance(error, BadData | BadMessage) for error in after.failures.values())
+    assert spent(homes, room) == [COST, COST]
+
+
+def test_a_host_that_lost_what_it_told_gets_no_cells_for_other_groups(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The key holder's cells were for the order and masks of the first time."""
+    homes, _, query = world(tmp_path, "dh", ("merchant.level", "platform.city"))
+
+    def gone(*_: object) -> None:
+        raise BadMessage("The peer went away.")
+
+    with monkeypatch.context() as patched:  # before either has seen the other's ledger
+        patched.setattr(closing, "exchange_heads", gone)
+        assert run(homes, query).failures
+    forgotten(homes["platform"])
     after = run(homes, query)
     assert not after.outcomes
-    assert any(isinstance(error, BadData | BadMessage) for error in after.failures.values())
-    assert spent(homes, room) == [COST, COST]
+    assert any(isinstance(error, BadMessage) for error in after.failures.values())
 
 
 def test_only_what_was_answered_is_computed_again(tmp_path: Path) -> None:
