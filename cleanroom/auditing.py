@@ -172,9 +172,9 @@ def _in_force_then(room: Room, time: str) -> Contract:
 
 
 def _room_of(home: Home | None, digest: str) -> Room:
-    for room in _rooms(home) if home is not None else ():
-        if room.contract.digest() == digest:
-            return room
+    room = None if home is None else Rooms(home.rooms).under(digest)
+    if room is not None:
+        return room
     raise UsageError("This node has no room with the receipt's contract.", "Name the contract's file with --contract.")
 
 

@@ -100,13 +100,14 @@ def answer(path: Path, name: str, sql: str, progress: Progress | None = None, *,
     asked, digest = understand(home, room, sql, template, values)
     release = room.contract.release
     told = {"room": name, "understood": _understood(asked, room), "k": release.k, "noise": release.noise}
-    due = None if asked.table != gate.MATCHED else price(home, room, asked, _sigma(home, room, asked, within))
-    dry = {**told, "rows": None, "exact": asked.table != gate.MATCHED, "price": due.plain() if due else None}
+
+    def dry(due: Price | None) -> dict[str, Any]:
+        return {**told, "rows": None, "exact": asked.table != gate.MATCHED, "price": due.plain() if due else None}
+
     if dry_run:
-        return dry
-    if before is not None:
-        before(dry)
-    found = ask(home, room, asked, progress, within=within, template=digest, values=values)
+        return dry(None if asked.table != gate.MATCHED else priced(home, room, asked, within)[1])
+    say = None if before is None else lambda due: before(dry(due))
+    found = ask(home, room, asked, progress, within=within, template=digest, values=values, before=say)
     signed = found.receipt
     record = signed and {**signed.receipt.plain(), "digest": signed.receipt.digest(), "file": signed.encode().decode()}
     if receipt is not None and signed is not None:
@@ -147,16 +148,21 @@ def understand(home: Home, room: Room, sql: str, template: str | None = None,
 
 
 def ask(home: Home, room: Room, asked: Ask, progress: Progress | None = None, *, within: str | None = None,
-        template: str | None = None, values: Mapping[str, str] | None = None) -> Answered:  # fmt: skip
-    """The answer to a question that was understood. within: half the width of the interval that the asker needs, in
-    persons or as a share. Raises Refused for what the room does not release, or can no longer pay."""
-    k = room.contract.release.k
-    if asked.table != gate.MATCHED:
+        template: str | None = None, values: Mapping[str, str] | None = None,
+        before: Callable[[Price | None], None] | None = None) -> Answered:  # fmt: skip
+    """The answer to a question that was understood.
+
+    within: half the width of the interval that the asker needs, in persons or as a share; before: is told the price
+    before anything is charged. Raises Refused for what the room does not release, or can no longer pay.
+    """
+    k, matched = room.contract.release.k, asked.table == gate.MATCHED
+    sigma, due = priced(home, room, asked, within) if matched else (0, None)
+    if before is not None:
+        before(due)
+    if not matched:
         own = _own(home, room, asked).table
         rows = layout.laid_out(asked, own, None, room)
         return Answered(room.contract.room, asked, rows, own, k, True, False, None, None, None)
-    sigma = _sigma(home, room, asked, within)
-    due = price(home, room, asked, sigma)
     outcome = _released(home, room.contract, asked, sigma, template, values or {}, progress)
     due = due if outcome["charged"] else None
     kept = outcome["receipt"]["question"]
@@ -183,7 +189,7 @@ def _understood(asked: Ask, room: Room) -> dict[str, Any]:
 def _sigma(home: Home, room: Room, asked: Ask, within: str | None) -> int:
     """The noise that the asker wants, or the contract's; 0 without noise. Raises UsageError, Refused."""
     release = room.contract.release
-    if within is None or asked.table != gate.MATCHED:
+    if within is None:
         return release.sigma
     if release.noise == "off":
         raise Refused("This room is without noise: its numbers are exact already.", "Leave --within out.")
@@ -192,18 +198,24 @@ def _sigma(home: Home, room: Room, asked: Ask, within: str | None) -> int:
     return accounting.sigma_within(persons_of(within, people), draws(room.contract, (*asked.by, *asked.sums)))
 
 
-def price(home: Home, room: Room, asked: Ask, sigma: int) -> Price | None:
-    """What the question costs; None in a room without noise. Raises Refused where the room would not answer it."""
+def priced(home: Home, room: Room, asked: Ask, within: str | None) -> tuple[int, Price | None]:
+    """Sigma of the noise, and what a question about the match costs; (0, None) in a room without noise.
+
+    Raises Refused where the room would not answer it, or not to this party.
+    """
+    if home.party not in room.contract.owners:
+        raise Refused("Only an owner of data asks about the match.")
+    sigma = _sigma(home, room, asked, within)
     query = Query(asked.by, asked.sums, () if asked.chosen.everybody else asked.chosen.boxes)
     allowed.check(Side(home, room, query, {}, None, lambda *_: None, sigma))
     if not sigma:
-        return None
+        return 0, None
     contract, dataset = room.contract, room.contract.dataset_of(home.party)
     rho = accounting.rho_micro(sigma, 1 + len(asked.sums), contract.moved)
     width = accounting.half_width(sigma, draws(contract, (*asked.by, *asked.sums)))
     terms = ((name, contract.dataset(split_name(name)[0]).column(split_name(name)[1])) for name in asked.sums)
     sums = {name: float(width * reach(term) / MINOR) for name, term in terms}
-    return Price(rho, sigma, width, left(home, contract, dataset), accounting.delta(dataset.rows), sums)
+    return sigma, Price(rho, sigma, width, left(home, contract, dataset), accounting.delta(dataset.rows), sums)
 
 
 def left(home: Home, contract: Contract, dataset: Dataset) -> int:

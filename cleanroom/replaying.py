@@ -1,7 +1,7 @@
-"""A receipt's answer computed once more, in the enclave, from the same data with the noise drawn then: yes or no.
+"""What a receipt's answer is made of counted once more, in the enclave, from the same data: the same, yes or no.
 
-Nothing is charged, and nothing of the answer leaves. All parties must be on this machine, with the same versions of
-their datasets.
+Nothing is charged, and nothing but what was released leaves. All parties must be on this machine, with the same
+versions of their datasets.
 """
 
 from pathlib import Path
@@ -21,7 +21,7 @@ from protocols.errors import ProtocolError
 
 
 def replayed(path: Path, file: Path, progress: Progress | None = None) -> dict[str, Any]:
-    """Whether the receipt in `file` is of the answer that its question has.
+    """Whether the counts behind the receipt in `file` are those that its question has.
 
     Raises UsageError where this node has not its room, BadData for one that does not verify, Refused where the datasets
     are others by now, or the question was never asked here.
@@ -32,7 +32,9 @@ def replayed(path: Path, file: Path, progress: Progress | None = None) -> dict[s
     except OSError as error:
         raise UsageError("{name} cannot be read: {reason}.", name=file.name, reason=error.strerror) from error
     receipt = signed.receipt
-    room = _room_of(home, receipt.contract)
+    room = Rooms(home.rooms).under(receipt.contract)
+    if room is None:
+        raise UsageError("This node has no room with the receipt's contract.")
     verify(signed, {party.name: bytes.fromhex(party.signing) for party in room.contract.parties})
     if home.party not in room.contract.owners:
         raise Refused("Only an owner of data can have an answer computed again.")
@@ -51,15 +53,6 @@ def replayed(path: Path, file: Path, progress: Progress | None = None) -> dict[s
                 raise
             same = False
     return {"room": room.contract.room, "receipt": receipt.digest(), "same": same}
-
-
-def _room_of(home: Home, digest: str) -> Room:
-    rooms = Rooms(home.rooms)
-    for name in rooms.names():
-        room = rooms.load(name)
-        if room.contract.digest() == digest:
-            return room
-    raise UsageError("This node has no room with the receipt's contract.")
 
 
 def _where(home: Home, room: Room, receipt: Receipt) -> Where:

@@ -354,9 +354,7 @@ def _computed(side: Side, groups: Groups, keys: Mapping[str, PublicKey], questio
 
 def _amounts_of(side: Side, keys: Mapping[str, PublicKey]) -> list[Column]:
     """The amounts that are summed, in the order of their datasets' slots."""
-    return [
-        side.contract.dataset(name).column(column) for name in keys for column in _slots(side, name).sums
-    ]  # fmt: skip
+    return [side.term(f"{name}.{column}") for name in keys for column in _slots(side, name).sums]
 
 
 def _slots(side: Side, dataset: str) -> Slots:

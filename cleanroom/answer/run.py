@@ -13,8 +13,6 @@ from cleanroom.answer.side import Learned, Side, now
 from cleanroom.answer.slots import reach
 from cleanroom.errors import BadData, Refused
 from cleanroom.ledger.receipt import SignedReceipt
-from cleanroom.plan import cube
-from cleanroom.privacy import accounting
 from cleanroom.privacy.history import Question
 from cleanroom.privacy.padding import Quantum
 from cleanroom.privacy.ranges import Range, size_range
@@ -310,27 +308,22 @@ def _outcome(side: Side, release: Release, signed: SignedReceipt, learned: list[
     exact = size if matched is not None else None
     return Outcome(
         exact, _range(release.size), [] if side.plan else release.segments(), release.withheld, side.same, side.charged,
-        _noise(side),
+        _noise(side, signed.receipt.rho_micro),
         members,
         {**signed.receipt.plain(), "digest": signed.receipt.digest(), "file": signed.encode().decode()},
         learned, side.stages, side.sent, side.enclave_memory,
     )  # fmt: skip
 
 
-def _noise(side: Side) -> dict[str, Any] | None:
+def _noise(side: Side, rho_micro: int) -> dict[str, Any] | None:
     """Of the noise: sigma in persons, least count shown, half widths of 95 % intervals by column, in persons and major
     units, and the price."""
     rules = side.rules
     if not rules.sigma:
         return None
-    if side.plan:
-        rho = accounting.rho_micro(rules.sigma, len(cube.tables(side.query.by)), side.contract.moved)
-        return {"sigma": rules.sigma, "draws": 1, "least": rules.least, "people": rules.half_width, "sums": {},
-                "rho_micro": rho}  # fmt: skip
     widths = {name: float(rules.half_width * reach(side.term(name)) / MINOR) for name in side.query.sums}
-    rho = accounting.rho_micro(rules.sigma, 1 + len(side.query.sums), side.contract.moved)
     return {"sigma": rules.sigma, "draws": rules.draws, "least": rules.least, "people": rules.half_width,
-            "sums": widths, "rho_micro": rho}  # fmt: skip
+            "sums": widths, "rho_micro": rho_micro}  # fmt: skip
 
 
 def _heard(side: Side, told: Any, table: dict[str, Any], opened: list[int] | None) -> Release:

@@ -183,10 +183,11 @@ class Ledger:
             return max(0, charge.most_micro - self._spent(charge.lineage, _now()))
 
     def draws(self, question: str, make: Callable[[], bytes]) -> bytes:
-        """The noise of the question with this digest: what is kept, or else `make()`, kept and on the disk at return.
+        """What is told of the question with this digest, its noise in it: what is kept, or else `make()`, kept and on
+        the disk at return.
 
         So a question is sampled once, whatever happens between this call and the release. Raises BadData unless it was
-        debited, where the kept noise was changed, and where an answer was released before any was drawn.
+        debited, where what is kept was changed, and where an answer was released before any was drawn.
         """
         if drawn := self._drawn(question):
             return drawn

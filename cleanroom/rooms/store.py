@@ -62,6 +62,11 @@ class Rooms:
         folder.mkdir(mode=0o700, exist_ok=True)
         write_bytes(folder / "room.json", canonical.encode(to_plain(room)))
 
+    def under(self, contract: str) -> Room | None:
+        """The room whose contract has this digest, if it is here."""
+        rooms = map(self.load, self.names())
+        return next((room for room in rooms if room.contract.digest() == contract), None)
+
     def load(self, name: str) -> Room:
         """The room of that name. Raises UsageError where there is none, BadData where the file is damaged."""
         path = self._folder / Path(name).name / "room.json"
