@@ -7,7 +7,21 @@ import typer
 from rich.console import Console
 
 from cleanroom import __version__
-from cleanroom.commands import audit, data, grants, plans, rooms, templates
+from cleanroom.commands import (
+    audit,
+    catalogue,
+    data,
+    grants,
+    node,
+    operations,
+    peers,
+    plans,
+    portfolio,
+    rooms,
+    serve,
+    templates,
+    users,
+)
 from cleanroom.terminal import app as terminal
 from cleanroom.terminal import show
 from cleanroom.terminal.options import (
@@ -34,6 +48,12 @@ app.add_typer(templates.app, name="template")
 app.add_typer(audit.app, name="audit")
 app.add_typer(plans.app, name="plan")
 app.add_typer(grants.app, name="grant")
+app.add_typer(node.app, name="node")
+app.add_typer(peers.app, name="peer")
+app.add_typer(users.app, name="user")
+app.add_typer(portfolio.app, name="portfolio")
+app.add_typer(catalogue.app, name="catalogue")
+app.add_typer(catalogue.usage_app)
 
 
 @app.callback()
@@ -223,3 +243,7 @@ def budget(
 
     result = told(home, room)
     show.result(result, json, lambda console: budget_shown(console, result))
+
+
+serve.add(app)
+operations.add(app, rooms.app)

@@ -28,6 +28,7 @@ from cleanroom.ledger.receipt import verify as verify_receipt
 from cleanroom.ledger.store import Contents, read
 from cleanroom.rooms.contract import Contract
 from cleanroom.rooms.store import Room, Rooms, from_plain
+from cleanroom.rooms.taking_part import signers
 
 
 def verified(path: Path, receipt: Path | None, contract: Path | None) -> dict[str, Any]:
@@ -89,7 +90,7 @@ def _exported_receipt(export: Export, path: Path) -> AuditReport:
     held = _held(export)
     if signed.receipt.contract not in held:
         raise BadData("The export has no contract of this receipt.")
-    keys = {party.name: bytes.fromhex(party.signing) for party in held[signed.receipt.contract].parties}
+    keys = signers(held[signed.receipt.contract], signed.receipt)
     steps = verify_receipt(signed, keys, contract=signed.receipt.contract)
     return AuditReport(signed.receipt.room, 0, (*steps, audit.check_release(signed.receipt, export.ledger.entries)))
 
@@ -115,9 +116,10 @@ def entries(path: Path) -> dict[str, Any]:
     """Every entry of the home's ledger in words, unverified."""
     home = Home.open(path.expanduser())
     rows = [
-        {"seq": row.seq, "time": row.time, "kind": row.kind, "template": row.text, "params": dict(row.params)}
+        {"seq": row.seq, "time": row.time, "kind": row.kind, "template": row.text, "params": dict(row.params),
+         "asked_by": list(row.asked_by)}
         for row in words.show(home.ledger_path)
-    ]
+    ]  # fmt: skip
     return {"home": str(home.path), "party": home.party, "entries": rows}
 
 
@@ -142,7 +144,7 @@ def _receipt(home: Home | None, path: Path, contract: Path | None, has_ledger: b
     signed = SignedReceipt.parse(_bytes(path))
     room = _room_file(contract) if contract is not None else _room_of(home, signed.receipt.contract)
     terms = _in_force_then(room, signed.receipt.time)
-    keys = {party.name: bytes.fromhex(party.signing) for party in terms.parties}
+    keys = signers(terms, signed.receipt)
     ours = home is not None and has_ledger and keys.get(home.party) == home.keys.public.signing
     if home is None or not ours:
         return audit.verify_receipt_file(path, keys, contract=terms.digest())
@@ -156,7 +158,7 @@ def _answer(home: Home, room: Room, receipt: Receipt) -> tuple[pa.Table, bytes] 
     with open_ledger(home) as ledger:
         if ledger.stored_answer(question.digest()) is None:
             return None
-    side = Side(home, room, Query(receipt.by, receipt.sums), {}, None, lambda *_: None)
+    side = Side(home, room, Query(receipt.by, receipt.sums), {}, None, lambda *_: None, over=receipt.over)
     return closing.recall(home, question.digest())[0].table, closing.salt(side, question)
 
 
@@ -193,8 +195,7 @@ def _bytes(path: Path) -> bytes:
 
 
 def _rooms(home: Home) -> list[Room]:
-    kept = Rooms(home.rooms)
-    return [kept.load(name) for name in kept.names()]
+    return Rooms(home.rooms).every()
 
 
 def _signed_by_all(room: Room) -> bool:

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from cleanroom.answer import closing
-from cleanroom.errors import UsageError
+from cleanroom.errors import BadData, Refused, UsageError
 from cleanroom.home import Home
 from cleanroom.ledger.chain import Entry
-from cleanroom.ledger.spending import charges, month_of, renewal
+from cleanroom.ledger.spending import charges, closed, month_of, renewal
 from cleanroom.ledger.store import read
 from cleanroom.privacy import accounting
 from cleanroom.rooms.contract import Contract
@@ -92,13 +92,17 @@ def told(path: Path, name: str | None = None) -> dict[str, Any]:
 
 def _budget(contract: Contract, party: str, entries: tuple[Entry, ...], now: str) -> Budget:
     dataset, release = contract.dataset_of(party), contract.release
+    most = closing.budget(contract, dataset)
+    spent = sum(each.rho_micro for each in charges(entries) if _counts(each.entry, dataset.name, now))
+    if month_of(now) <= closed(entries):  # a restore: what was spent since the backup is not known
+        spent = max(spent, most)
     return Budget(
         dataset=dataset.name,
         room=contract.room,
         sigma=release.sigma,
         delta=accounting.delta(dataset.rows),
-        spent=sum(each.rho_micro for each in charges(entries) if _counts(each.entry, dataset.name, now)),
-        most=closing.budget(contract, dataset),
+        spent=spent,
+        most=most,
         price=accounting.rho_micro(release.sigma, 1, contract.moved),
     )
 
@@ -109,6 +113,9 @@ def _counts(debit: Entry, lineage: str, now: str) -> bool:
 
 
 def _in_force(room: Room) -> bool:
-    """Whether it is signed by all and has not ended: others cannot be asked."""
-    signed = room.signed.signatures.keys() == {party.name for party in room.contract.parties}
-    return signed and dt.datetime.fromisoformat(room.contract.expires) > dt.datetime.now(dt.UTC)
+    """Whether it is signed by all, has not ended and nobody has left it: others cannot be asked."""
+    try:
+        room.in_force(dt.datetime.now(dt.UTC))
+    except (Refused, BadData):
+        return False
+    return True

@@ -22,7 +22,9 @@ from cleanroom.keys import PartyKeys
 from cleanroom.keystore import KEY_FILE_VARIABLE, PASSPHRASE_VARIABLE, Keystore, Wrapping
 from cleanroom.vault import Vault
 
-FORMAT = "cleanroom-home/1"
+FORMAT = "cleanroom-home/2"
+FIRST_FORMAT = "cleanroom-home/1"
+"""Before there were nodes that talk to others; `operations.upgrade` brings it to FORMAT."""
 OWN_KEY = "unlock.key"
 _FOLDERS = ("keys", "vault", "rooms", "peers")
 _LONGEST_NAME = 64
@@ -73,10 +75,10 @@ class Home:
             raise UsageError(
                 "{name} is not a home of this program.", "Make one first, or name another.", name=path.name
             )
-        party = _party(private_files.read(path / "node.json"))
+        party = _party(private_files.read(path / "node.json"), path.name)
         for folder in (path, *(path / name for name in _FOLDERS)):
             private_files.check_folder(folder)
-        wrapping = (keystore or _usual(path)).open(private_files.read(path / "keystore.json"))
+        wrapping = (keystore or usual_keystore(path)).open(private_files.read(path / "keystore.json"))
         keys = PartyKeys(path / "keys", wrapping)
         return cls(path, party, wrapping, keys, Vault(path / "vault", keys, wrapping))
 
@@ -101,13 +103,14 @@ def _fill(folder: Path, party: str, keystore: Keystore | None) -> None:
         (folder / name).mkdir(0o700)
     if keystore is None and not _environment_says():
         Keystore.make_key_file(folder / OWN_KEY)
-    header, wrapping = (keystore or _usual(folder)).create()
+    header, wrapping = (keystore or usual_keystore(folder)).create()
     write_bytes(folder / "keystore.json", header)
     PartyKeys.create(folder / "keys", wrapping)
     write_bytes(folder / "node.json", canonical.encode({"format": FORMAT, "party": party}))
 
 
-def _usual(home: Path) -> Keystore:
+def usual_keystore(home: Path) -> Keystore:
+    """What opens a home where nobody says: the environment, else the key file inside."""
     own = home / OWN_KEY
     return Keystore.from_environment() if _environment_says() or not own.exists() else Keystore.from_key_file(own)
 
@@ -134,11 +137,21 @@ def _checked_party(party: str) -> str:
     return party
 
 
-def _party(content: bytes) -> str:
+def described(node: bytes) -> tuple[str, str]:
+    """(format, party) that a `node.json` names. Raises BadData where it is damaged."""
     try:
-        node = json.loads(content)
-    except ValueError as error:
+        found = json.loads(node)
+    except (ValueError, RecursionError) as error:
         raise BadData("The home's node.json is damaged.", "Restore it from a backup.") from error
-    if not isinstance(node, dict) or node.get("format") != FORMAT or not isinstance(node.get("party"), str):
+    if not isinstance(found, dict) or not isinstance(found.get("format"), str):
         raise BadData("The home is of an unknown format.", "Update this program, or name another home.")
-    return str(node["party"])
+    return found["format"], found["party"] if isinstance(found.get("party"), str) else ""
+
+
+def _party(content: bytes, name: str) -> str:
+    form, party = described(content)
+    if form == FIRST_FORMAT:
+        raise BadData("The home {name} is of an earlier format.", "Run: cleanroom upgrade {name}", name=name)
+    if form != FORMAT or not party:
+        raise BadData("The home is of an unknown format.", "Update this program, or name another home.")
+    return party

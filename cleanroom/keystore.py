@@ -171,6 +171,13 @@ class Keystore:
                 raise BadData("The passphrase does not open this home.", "Check for typing errors.") from error
             raise BadData("The key file does not open this home.", "Each home has its own key file.") from error
 
+    def moved(self, header: bytes, to: "Keystore") -> bytes:
+        """The header by which `to` opens what this keystore opens by `header`: the root key stays, its wrapping is new.
+
+        Raises as `open`.
+        """
+        return to._create(self.open(header)._root, secrets.token_bytes(_SALT_BYTES))[0]
+
     def _outer(self, salt: bytes, cost: Cost) -> bytes:
         return self._secret if self.kind == "key-file" else _scrypt(self._secret, salt, cost)
 

@@ -14,14 +14,15 @@ from cleanroom.errors import Refused, UsageError
 from cleanroom.files import write_bytes
 from cleanroom.gate import gate
 from cleanroom.gate.ask import Ask
-from cleanroom.node.local import LocalParties, Progress
+from cleanroom.node.local import Progress
+from cleanroom.node.parties import Meeting, usual
 from cleanroom.plan import comparing, cube, reading
 from cleanroom.plan.charts import portrait_drawn
 from cleanroom.plan.cube import Cube
 from cleanroom.plan.overview import overview
 from cleanroom.plan.store import Plans
 from cleanroom.privacy import accounting
-from cleanroom.querying import left, opened, parties_here, understand
+from cleanroom.querying import left, opened, understand
 
 Period = Literal["weekly", "monthly"]
 RHO = {"weekly": cube.WEEKLY_RHO, "monthly": cube.MONTHLY_RHO}
@@ -29,7 +30,7 @@ RHO = {"weekly": cube.WEEKLY_RHO, "monthly": cube.MONTHLY_RHO}
 
 
 def make(path: Path, name: str, period: Period = "weekly", progress: Progress | None = None, *,
-         dry_run: bool = False, again: bool = False) -> dict[str, Any]:  # fmt: skip
+         dry_run: bool = False, again: bool = False, meeting: Meeting = usual) -> dict[str, Any]:  # fmt: skip
     """Make the room's plan of this period, unless there is one; again: also then. Of the same data it is the same.
 
     Raises Refused where the room makes none, or the budget does not suffice.
@@ -45,14 +46,16 @@ def make(path: Path, name: str, period: Period = "weekly", progress: Progress | 
     own = contract.dataset_of(home.party)
     told = {"room": name, "columns": list(columns), "tables": len(released), "sigma": sigma, "rho_micro": price,
             "left_rho_micro": left(home, contract, own)}  # fmt: skip
-    due = again or Plans(home).due(name, period, dt.datetime.now(dt.UTC))
+    held = Plans(home).latest(name)
+    changed = held is not None and held.contract != contract.digest()
+    due = again or changed or Plans(home).due(name, period, dt.datetime.now(dt.UTC))
     if dry_run or not due:
         return {**told, "due": due, "made": False, "plan": None}
-    homes = parties_here(home, contract)
+    names = [each.name for each in contract.parties]
     job = {"room": name, "query": {"by": list(columns), "sums": [], "sigma": sigma, "plan": True}}
     before = Plans(home).list(name)
-    with LocalParties(homes, progress) as parties:
-        parties.call("run", dict.fromkeys(homes, job))
+    with meeting(home, contract, names, progress) as parties:
+        parties.call("run", dict.fromkeys(names, job))
     made = Plans(home).list(name) != before  # over unchanged data the plan that there is stands, and costs nothing
     return {**told, "due": due, "made": made, "plan": overview(_latest(path, name))}
 
@@ -135,13 +138,15 @@ def _boxes(asked: Ask) -> reading.Where:
 def _check(asked: Ask) -> None:
     if asked.table != gate.MATCHED:
         raise UsageError("Your own data needs no plan.", "Ask by cleanroom query.")
+    if asked.over:
+        raise Refused("A plan is of all datasets of its room.", "Ask FROM matched; or by cleanroom query.")
     if asked.sums or any(each.what == "quantile" for each in asked.shown):
         raise Refused("A plan counts people and nothing else.", "Ask for sums and quantiles by cleanroom query.")
 
 
 def _latest(path: Path, name: str) -> Cube:
-    home, _ = opened(path, name)
+    home, room = opened(path, name)
     found = Plans(home).latest(name)
-    if found is None:
+    if found is None or found.contract != room.contract.digest():
         raise UsageError("The room {room} has no plan yet.", "Make one: cleanroom plan make {room}", room=name)
     return found

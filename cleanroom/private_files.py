@@ -49,9 +49,13 @@ def read(path: Path, limit: int = 1 << 20) -> bytes:
 
 
 def read_secret(path: Path, limit: int = 1 << 12) -> bytes:
-    """As `read`, for a file that a user named (links are followed); Refused unless only its owner may read it."""
+    """As `read`, for a file that a user named (links are followed); Refused unless only its owner may read it.
+
+    What systemd hands to a service (LoadCredential) is private whatever its mode says: later versions give leave by an
+    access list, which shows as leave for a group.
+    """
     handle = open_regular(path, follow=True)
-    if _open_to_others(os.fstat(handle).st_mode):
+    if _open_to_others(os.fstat(handle).st_mode) and not _is_credential(path):
         os.close(handle)
         raise Refused("Others than its owner may read {name}.", "Run: chmod 600 on it.", name=path.name)
     return _read(handle, path, limit)
@@ -102,6 +106,11 @@ else:
 
 def _open_to_others(mode: int) -> bool:
     return sys.platform != "win32" and bool(mode & _OTHERS)
+
+
+def _is_credential(path: Path) -> bool:
+    handed = os.environ.get("CREDENTIALS_DIRECTORY", "")
+    return bool(handed) and path.resolve().parent == Path(handed).resolve()
 
 
 def _read(handle: int, path: Path, limit: int) -> bytes:

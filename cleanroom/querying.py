@@ -5,7 +5,6 @@ debited, noised, thresholded, receipted, by the parties' own processes.
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,7 @@ from cleanroom.answer.release import MINOR, Release, labelled
 from cleanroom.answer.side import Side
 from cleanroom.answer.slots import draws, reach
 from cleanroom.enclave.query import PEOPLE, Query, split_name
-from cleanroom.errors import CleanroomError, Refused
+from cleanroom.errors import Refused
 from cleanroom.files import write_bytes
 from cleanroom.gate import gate
 from cleanroom.gate.ask import Ask
@@ -29,7 +28,8 @@ from cleanroom.home import Home
 from cleanroom.ledger.ledger import Charge
 from cleanroom.ledger.opening import open_ledger
 from cleanroom.ledger.receipt import SignedReceipt
-from cleanroom.node.local import LocalParties, Progress
+from cleanroom.node.local import Progress
+from cleanroom.node.parties import Meeting, usual
 from cleanroom.plan.accuracy import within as persons_of
 from cleanroom.plan.store import Plans
 from cleanroom.privacy import accounting
@@ -37,6 +37,7 @@ from cleanroom.privacy.ranges import Range
 from cleanroom.rooms import templates
 from cleanroom.rooms.contract import Contract
 from cleanroom.rooms.store import Room, Rooms
+from cleanroom.rooms.taking_part import takes_part
 from cleanroom.rooms.terms import Dataset
 
 
@@ -91,7 +92,7 @@ class Answered:
 def answer(path: Path, name: str, sql: str, progress: Progress | None = None, *, dry_run: bool = False,
            within: str | None = None, template: str | None = None, values: Mapping[str, str] | None = None,
            before: Callable[[dict[str, Any]], None] | None = None,
-           receipt: Path | None = None) -> dict[str, Any]:  # fmt: skip
+           receipt: Path | None = None, meeting: Meeting = usual) -> dict[str, Any]:  # fmt: skip
     """What `ask` finds, for programs; dry_run: only how the question is understood, and its price.
 
     before: is told these before anything is charged; receipt: where its file goes.
@@ -107,7 +108,7 @@ def answer(path: Path, name: str, sql: str, progress: Progress | None = None, *,
     if dry_run:
         return dry(None if asked.table != gate.MATCHED else priced(home, room, asked, within)[1])
     say = None if before is None else lambda due: before(dry(due))
-    found = ask(home, room, asked, progress, within=within, template=digest, values=values, before=say)
+    found = ask(home, room, asked, progress, within=within, template=digest, values=values, before=say, meeting=meeting)
     signed = found.receipt
     record = signed and {**signed.receipt.plain(), "digest": signed.receipt.digest(), "file": signed.encode().decode()}
     if receipt is not None and signed is not None:
@@ -149,11 +150,12 @@ def understand(home: Home, room: Room, sql: str, template: str | None = None,
 
 def ask(home: Home, room: Room, asked: Ask, progress: Progress | None = None, *, within: str | None = None,
         template: str | None = None, values: Mapping[str, str] | None = None,
-        before: Callable[[Price | None], None] | None = None) -> Answered:  # fmt: skip
+        before: Callable[[Price | None], None] | None = None, meeting: Meeting = usual) -> Answered:  # fmt: skip
     """The answer to a question that was understood.
 
-    within: half the width of the interval that the asker needs, in persons or as a share; before: is told the price
-    before anything is charged. Raises Refused for what the room does not release, or can no longer pay.
+    meeting: where the parties are; within: half the width of the interval that the asker needs, in persons or as a
+    share; before: is told the price before anything is charged. Raises Refused for what the room does not release, or
+    can no longer pay.
     """
     k, matched = room.contract.release.k, asked.table == gate.MATCHED
     sigma, due = priced(home, room, asked, within) if matched else (0, None)
@@ -163,7 +165,7 @@ def ask(home: Home, room: Room, asked: Ask, progress: Progress | None = None, *,
         own = _own(home, room, asked).table
         rows = layout.laid_out(asked, own, None, room)
         return Answered(room.contract.room, asked, rows, own, k, True, False, None, None, None)
-    outcome = _released(home, room.contract, asked, sigma, template, values or {}, progress)
+    outcome = _released(home, room.contract, asked, sigma, template, values or {}, progress, meeting)
     due = due if outcome["charged"] else None
     kept = outcome["receipt"]["question"]
     release, signed = closing.recall(home, kept)
@@ -180,7 +182,8 @@ def _understood(asked: Ask, room: Room) -> dict[str, Any]:
     for box in () if asked.where.everybody else asked.where.boxes:
         found = {name: [room.annex(*split_name(name)).labels[cell] for cell in cells] for name, cells in box}
         boxes.append(found)
-    return {"table": asked.table, "by": list(asked.by), "sums": list(asked.sums), "where": boxes}
+    over = {"over": list(asked.over)} if asked.over else {}
+    return {"table": asked.table, "by": list(asked.by), "sums": list(asked.sums), "where": boxes, **over}
 
 
 # -- the price
@@ -207,7 +210,7 @@ def priced(home: Home, room: Room, asked: Ask, within: str | None) -> tuple[int,
         raise Refused("Only an owner of data asks about the match.")
     sigma = _sigma(home, room, asked, within)
     query = Query(asked.by, asked.sums, () if asked.chosen.everybody else asked.chosen.boxes)
-    allowed.check(Side(home, room, query, {}, None, lambda *_: None, sigma))
+    allowed.check(Side(home, room, query, {}, None, lambda *_: None, sigma, over=asked.over))
     if not sigma:
         return 0, None
     contract, dataset = room.contract, room.contract.dataset_of(home.party)
@@ -259,21 +262,22 @@ def _inside(where: Condition, codes: Mapping[str, np.ndarray], rows: int) -> np.
 
 
 def _released(home: Home, contract: Contract, asked: Ask, sigma: int, template: str | None,
-              values: Mapping[str, str], progress: Progress | None) -> dict[str, Any]:  # fmt: skip
+              values: Mapping[str, str], progress: Progress | None, meeting: Meeting) -> dict[str, Any]:  # fmt: skip
     """What the parties release to this one."""
-    homes = parties_here(home, contract)
-    query = {"by": list(asked.by), "sums": list(asked.sums), "sigma": sigma, "where": boxes(asked.chosen)}
+    names = takes_part(contract, asked)
+    query = {"by": list(asked.by), "sums": list(asked.sums), "sigma": sigma, "where": boxes(asked.chosen),
+             "over": list(asked.over)}  # fmt: skip
     job = {"room": contract.room, "query": query, "template": template, "values": dict(values)}
-    with LocalParties(homes, progress) as parties:
-        outcome: dict[str, Any] = parties.call("run", jobs(contract, homes, job))[home.party]
+    with meeting(home, contract, names, progress) as parties:
+        outcome: dict[str, Any] = parties.call("run", jobs(contract, names, job))[home.party]
     return outcome
 
 
-def jobs(contract: Contract, homes: Iterable[str], job: dict[str, Any]) -> dict[str, dict[str, Any]]:
+def jobs(contract: Contract, names: Iterable[str], job: dict[str, Any]) -> dict[str, dict[str, Any]]:
     """The job for each party: for an operator without conditions and values, which owners tell it as value tokens."""
     query = {**job["query"], "where": []}
     without = {**job, "query": query, "template": None, "values": {}}
-    return {party: job if party in contract.owners else without for party in homes}
+    return {party: job if party in contract.owners else without for party in names}
 
 
 def boxes(where: Condition) -> list[list[list[object]]]:
@@ -290,24 +294,3 @@ def _meant(table: pa.Table, asked: Ask, room: Room) -> pa.Table:
         labels = pa.array(room.annex(*split_name(name)).labels, pa.string())
         codes[name] = pa.compute.index_in(table.column(name), labels).to_numpy()
     return table.filter(pa.array(_inside(asked.where, codes, len(table))))
-
-
-def parties_here(home: Home, contract: Contract) -> dict[str, Path]:
-    """The homes of all parties, by the keys that the contract names; they must be on this machine. Raises Refused."""
-    path = home.path.resolve()
-    keys, found = {each.name: each.signing for each in contract.parties}, {home.party: path}
-    for folder in (home.peers, path.parent, path.parent.parent):
-        for each in (folder, *(sorted(folder.iterdir()) if folder.is_dir() else ())):
-            with suppress(OSError, CleanroomError):  # a home of somebody else, or none
-                if (each / "node.json").is_file():
-                    other = Home.open(each)
-                    if keys.get(other.party) == other.keys.public.signing.hex():
-                        found.setdefault(other.party, each)
-    missing = [each.name for each in contract.parties if each.name not in found]
-    if missing:
-        raise Refused(
-            "The home of {party} is not on this machine, so the room cannot be asked here.",
-            "Rooms of overlap --home and of the demo have all their parties here.",
-            party=missing[0],
-        )
-    return {each.name: found[each.name] for each in contract.parties}

@@ -13,14 +13,16 @@ from cleanroom.enclave.query import Query, Where
 from cleanroom.errors import BadData, Refused, UsageError
 from cleanroom.home import Home
 from cleanroom.ledger.receipt import Receipt, SignedReceipt, verify
-from cleanroom.node.local import LocalParties, Progress
+from cleanroom.node.local import Progress
+from cleanroom.node.parties import Meeting, usual
 from cleanroom.privacy.history import plain_where
-from cleanroom.querying import jobs, parties_here
+from cleanroom.querying import jobs
 from cleanroom.rooms.store import Room, Rooms
+from cleanroom.rooms.taking_part import signers
 from protocols.errors import ProtocolError
 
 
-def replayed(path: Path, file: Path, progress: Progress | None = None) -> dict[str, Any]:
+def replayed(path: Path, file: Path, progress: Progress | None = None, *, meeting: Meeting = usual) -> dict[str, Any]:
     """Whether the counts behind the receipt in `file` are those that its question has.
 
     Raises UsageError where this node has not its room, BadData for one that does not verify, Refused where the datasets
@@ -35,19 +37,21 @@ def replayed(path: Path, file: Path, progress: Progress | None = None) -> dict[s
     room = Rooms(home.rooms).under(receipt.contract)
     if room is None:
         raise UsageError("This node has no room with the receipt's contract.")
-    verify(signed, {party.name: bytes.fromhex(party.signing) for party in room.contract.parties})
-    if home.party not in room.contract.owners:
+    keys = signers(room.contract, receipt)
+    verify(signed, keys)
+    if home.party not in room.contract.owners or home.party not in keys:
         raise Refused("Only an owner of data can have an answer computed again.")
-    homes = parties_here(home, room.contract)
+    names = list(keys)
     query = {"by": list(receipt.by), "sums": list(receipt.sums), "sigma": receipt.rules.sigma, "plan": receipt.plan,
-             "where": plain_where(_where(home, room, receipt))}  # fmt: skip
+             "where": plain_where(_where(home, room, receipt)), "over": list(receipt.over)}  # fmt: skip
     job = {"room": room.contract.room, "query": query, "again": True, "expected": receipt.question}
     same = True
-    with LocalParties(homes, progress) as parties:
+    with meeting(home, room.contract, names, progress) as parties:
         try:
-            outcomes = parties.call("run", jobs(room.contract, homes, job))
+            outcomes = parties.call("run", jobs(room.contract, names, job))
             same = outcomes[home.party]["receipt"]["table"] == receipt.table
-            same = same and outcomes[room.contract.match.host]["same"] is not False
+            host = outcomes.get(room.contract.match.host)  # at a node of its own it keeps what it saw
+            same = same and (host is None or host["same"] is not False)
         except (BadData, ProtocolError) as error:
             if error.template != ANOTHER:
                 raise
@@ -59,7 +63,7 @@ def _where(home: Home, room: Room, receipt: Receipt) -> Where:
     """The condition by cell numbers; a neutral room's receipt has value tokens, which an owner can read."""
     if room.contract.match.protocol != "keyed":
         return receipt.where
-    side = Side(home, room, Query(receipt.by, receipt.sums), {}, None, lambda *_: None)
+    side = Side(home, room, Query(receipt.by, receipt.sums), {}, None, lambda *_: None, over=receipt.over)
     boxes = []
     for box in receipt.where:
         parts = []

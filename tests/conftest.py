@@ -1,19 +1,23 @@
 """For all tests: coverage measures the workers themselves, not the programs they start.
 
 Programs are then tested as users run them (an enclave gives up writing files too), and in a third less time. Properties
-are tried 40 times unless they say otherwise.
+are tried 25 times unless they say otherwise. Properties, attacks and fuzzing are not measured: they repeat what other
+tests run once, and measured code takes four times as long.
 """
 
 import os
 import re
-from collections.abc import Iterator
+import sys
+import threading
+from collections.abc import Generator, Iterator
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
-from hypothesis import settings
+from hypothesis import is_hypothesis_test, settings
 
-settings.register_profile("suite", max_examples=40)
+settings.register_profile("suite", max_examples=25)
 settings.load_profile("suite")
 
 RUNS = ("overlap", "told", "neutral", "alone", "prepared", "seen", "postgres", "made", "ran", "noisy")
@@ -52,10 +56,39 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.xdist_group(f"{item.path.parent.name}-{name}-{protocol}"))
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None, Any, Any]:
+    """Measure no repetitions."""
+    here, threads = sys.gettrace(), threading.gettrace()
+    if repeats(item):
+        sys.settrace(None)
+        threading.settrace(None)  # type: ignore[arg-type]
+    try:
+        return (yield)
+    finally:
+        if repeats(item):
+            sys.settrace(here)
+            threading.settrace(threads)  # type: ignore[arg-type]
+
+
+def repeats(item: pytest.Item) -> bool:
+    """Whether the test runs the same code many times over."""
+    return item.path.parent.name in ("attacks", "fuzz") or is_hypothesis_test(getattr(item, "obj", None))
+
+
 @pytest.fixture
 def near_parties() -> Iterator[None]:
     """Parties in threads of this process."""
     from tests import near  # heavy, and few tests have parties
 
     with near.parties():
+        yield
+
+
+@pytest.fixture
+def near_engines() -> Iterator[None]:
+    """The parties of this process compute in it, without the enclave's."""
+    from tests import near
+
+    with near.engines():
         yield

@@ -1,7 +1,8 @@
 """What a test may have nearer than it is, since it looks at something else: parties in threads, the engine in-process.
 
 Other tests have the real ones: parties in processes of their own in `tests/cli`, `tests/docs` and
-`tests/room/test_failures.py`, the enclave's process in `tests/enclave` and most of `tests/room`.
+`tests/room/test_failures.py`, the enclave's process in those, in `tests/enclave` and for every protocol in
+`tests/room/test_answers.py`.
 """
 
 import importlib
@@ -16,7 +17,9 @@ from pathlib import Path
 
 import pytest
 
+from cleanroom.enclave import handle
 from cleanroom.enclave.duck import DuckEngine
+from cleanroom.enclave.query import Groups, Query
 from cleanroom.home import Home
 from cleanroom.node.control import Control
 from cleanroom.node.local import LocalParties
@@ -47,9 +50,9 @@ class NearParties(LocalParties):
 
 @contextmanager
 def parties() -> Iterator[None]:
-    """In here parties are threads: a process of a party takes two seconds to start."""
-    with pytest.MonkeyPatch.context() as patch:
-        for module in ("cleanroom.overlap.run", "cleanroom.querying", "cleanroom.planning", "cleanroom.replaying"):
+    """In here parties are threads, and their engines near: a process of a party takes two seconds to start."""
+    with pytest.MonkeyPatch.context() as patch, engines():
+        for module in ("cleanroom.overlap.run", "cleanroom.node.parties"):
             patch.setattr(importlib.import_module(module), "LocalParties", NearParties)
         yield
 
@@ -58,18 +61,31 @@ class NearEngine:
     """The enclave's engine without its process, which takes a second to start."""
 
     isolation: tuple[str, ...] = ("none",)
-    peak_memory = 0
+    peak_memory = 1
+    """More than none, as of one that computed."""
 
     def __init__(self) -> None:
         engine = DuckEngine(1 << 30, 1, 60.0)
         self.load, self.load_matched, self.drop_tokens = engine.load, engine.load_matched, engine.drop
-        self.match, self.matched_positions, self.run = engine.match, engine.positions, engine.run
+        self.match, self.matched_positions, self.subtractable = engine.match, engine.positions, engine.subtractable
+        self._run = engine.run
+
+    def run(self, query: Query, public_keys: Mapping[str, int] | None = None) -> Groups:
+        return self._run(query, public_keys or {})
 
     def __enter__(self) -> "NearEngine":
         return self
 
     def __exit__(self, *_: object) -> None:
         pass
+
+
+@contextmanager
+def engines() -> Iterator[None]:
+    """In here the parties of this process compute in it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(handle, "start", lambda **_: NearEngine())
+        yield
 
 
 def new_home(path: Path, party: str, key_bits: int = 0) -> Home:

@@ -109,10 +109,10 @@ def test_what_is_no_home_is_not_opened(home, tmp_path):
         b"",
         b"\xff\xfe",
         b"[]",
-        b'{"format":"cleanroom-home/2","party":"m"}',
+        b'{"format":"cleanroom-home/3","party":"m"}',
         b'{"party":"m"}',
-        b'{"format":"cleanroom-home/1"}',
-        b'{"format":"cleanroom-home/1","party":1}',
+        b'{"format":"cleanroom-home/2"}',
+        b'{"format":"cleanroom-home/2","party":1}',
     ],
 )
 def test_unknown_formats_are_refused(home, node):
@@ -171,7 +171,7 @@ def test_a_failure_leaves_no_half_home(tmp_path, monkeypatch, step):
 
 def test_nothing_secret_stands_in_plain(home):
     node = json.loads((home.path / "node.json").read_text())
-    assert node == {"format": "cleanroom-home/1", "party": "merchant"}
+    assert node == {"format": "cleanroom-home/2", "party": "merchant"}
     from cleanroom.keys import SecretAccess
 
     secret = home.keys.exchange_secret(SecretAccess("test"))

@@ -4,14 +4,16 @@ import ast
 import json
 import string
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
 
 from cleanroom import lang
 from cleanroom.ledger import audit, export, receipt, words
-from cleanroom.rooms import choose, desk, disclosure, terms
-from cleanroom.terminal import app, choice, grants, overlap, reasons
+from cleanroom.node import config
+from cleanroom.rooms import changes, choose, desk, disclosure, meetings, terms
+from cleanroom.terminal import app, choice, grants, overlap, peers, reasons, users
 from connectors import doctor, headers, mapping
 
 ROOT = Path(__file__).parents[1]
@@ -19,27 +21,31 @@ FILES = [
     ROOT / "cli.py",
     *(path for part in ("cleanroom", "connectors", "protocols") for path in (ROOT / part).rglob("*.py")),
 ]
-TREES = {path: ast.parse(path.read_text("utf-8")) for path in FILES}
 ERRORS = {"CleanroomError", "InputError", "ProtocolError"}
 """Bases of everything that `cli` turns into a text; subclasses are found below."""
-SHOWN = ("t", "catalogue_text", "Learned", "Sentence", "stage", "step", "_step")
+SHOWN = ("t", "_setting", "catalogue_text", "Learned", "Sentence", "stage", "step", "_step")
 TEXTS = {**dict.fromkeys(SHOWN, (0,)), "Choice": (1,)}
 """Calls whose argument at these places is a text."""
 TABLES: tuple[str, ...] = (
-    *app._TITLES.values(), *app._TYPER_ERRORS.values(), *words.TEXTS.values(), *audit.LEDGER_STEPS,
-    audit.RELEASE_STEP, *export.EXPORT_STEPS, *receipt.STEPS, *desk.STEPS, *disclosure.NOISE_OFF,
-    *(note for notes in disclosure.NOTES.values() for note in notes),
-    *reasons.REASONS.values(), *grants.STATES.values(), *reasons.KINDS.values(), *terms.ROLES,
-    *overlap.MINOR_CELLS, *doctor.LOSSES.values(), *doctor.REPAIRS.values(),
+    *app._TITLES.values(), *app._TYPER_ERRORS.values(), *words.TEXTS.values(), *audit.LEDGER_STEPS, audit.RELEASE_STEP,
+    *export.EXPORT_STEPS, *receipt.STEPS, *desk.STEPS, *disclosure.NOISE_OFF, *(note for notes in
+    disclosure.NOTES.values() for note in notes), *reasons.REASONS.values(), *grants.STATES.values(),
+    *reasons.KINDS.values(), *terms.ROLES, *overlap.MINOR_CELLS, *doctor.LOSSES.values(), *doctor.REPAIRS.values(),
     *doctor.UNREAD.values(), *mapping.IDENTITIES, *choose.LEARNS.values(), choose.SIZE_ONLY, *choice.KINDS.values(),
-    *choice.WHAT.values(), "[OPTIONS]", "COMMAND [ARGS]...",
+    *choice.WHAT.values(), *config.TITLES.values(), *peers.STATES.values(), *users.ROLES.values(), *changes.TEXTS,
+    *meetings.REASONS, "[OPTIONS]", "COMMAND [ARGS]...",
 )  # fmt: skip
 """Texts that stand in tables, not at the place where they are shown."""
 
 
+@cache
+def trees() -> dict[Path, ast.Module]:
+    return {path: ast.parse(path.read_text("utf-8")) for path in FILES}
+
+
 def _subclasses(names: set[str]) -> set[str]:
     """Names of all classes that stem from these."""
-    classes = [node for tree in TREES.values() for node in ast.walk(tree) if isinstance(node, ast.ClassDef)]
+    classes = [node for tree in trees().values() for node in ast.walk(tree) if isinstance(node, ast.ClassDef)]
     while more := {c.name for c in classes for base in c.bases if _name(base) in names} - names:
         names = names | more
     return names
@@ -71,7 +77,7 @@ def _of_call(path: Path, call: ast.Call, errors: set[str]) -> Iterator[str]:
 
 def _wanted() -> set[str]:
     errors = _subclasses(ERRORS)
-    calls = ((path, node) for path, tree in TREES.items() for node in ast.walk(tree) if isinstance(node, ast.Call))
+    calls = ((path, node) for path, tree in trees().items() for node in ast.walk(tree) if isinstance(node, ast.Call))
     return {*TABLES, *(text for path, call in calls for text in _of_call(path, call, errors))} - {""}
 
 
@@ -92,7 +98,7 @@ def test_translations_have_the_same_names_to_fill() -> None:
 def test_no_translation_is_left_over() -> None:
     used = {*TABLES, *headers.canonical_kinds()} | {
         node.value
-        for tree in TREES.values()
+        for tree in trees().values()
         for node in ast.walk(tree)
         if isinstance(node, ast.Constant) and isinstance(node.value, str)
     }

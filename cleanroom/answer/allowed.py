@@ -17,6 +17,7 @@ def check(side: Side) -> None:
     cells, and nothing leaves that the question does not name. Raises Refused.
     """
     contract = side.contract
+    _check_lined_up(side)
     if side.plan:
         planning.check(side)
         return
@@ -36,12 +37,29 @@ def check(side: Side) -> None:
                 scale=side.sigma * reach(side.term(name)),
             )
     _check_crossing(side)
-    for dataset in contract.datasets:
+    for dataset in side.lined_up:
         by, sums = side.columns(side.query.by, dataset), side.columns(side.query.sums, dataset)
         if dataset.owner == contract.match.host:
             _check_host(side, by, sums)
         elif sums or (by and not keyed_room):
             _check_slots(dataset, contract.slots_of(dataset.name), [] if keyed_room else by, sums)
+
+
+def _check_lined_up(side: Side) -> None:
+    """The datasets are the room's, this party takes part, and every column is of one of them. Raises Refused."""
+    names = {dataset.name for dataset in side.lined_up}
+    if side.party in side.contract.owners and side.party not in side.owners:
+        raise Refused(
+            "{party} brings none of the datasets that the question lines up, and takes no part in it.",
+            "FROM matched lines up all; or name a dataset of your own among them.",
+            party=side.party,
+        )
+    for name in (*side.query.by, *side.query.sums, *side.query.conditions):
+        if side.over and split_name(name)[0] not in names:
+            raise Refused(
+                "{column} is of a dataset that the question does not line up.", "Join it, or ask FROM matched.",
+                column=name,
+            )  # fmt: skip
 
 
 def _check_crossing(side: Side) -> None:

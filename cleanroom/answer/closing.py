@@ -25,7 +25,7 @@ from cleanroom.ledger.opening import open_ledger
 from cleanroom.ledger.receipt import SALT_BYTES, Receipt, SignedReceipt, table_digest, verify
 from cleanroom.plan.cube import tables
 from cleanroom.privacy import accounting
-from cleanroom.privacy.history import DatasetVersion, Question, plain_where
+from cleanroom.privacy.history import DatasetVersion, Question, check_over, plain_where
 from cleanroom.privacy.quotas import Limits, Seen, check_inputs
 from cleanroom.privacy.ranges import Range, size_range
 from cleanroom.rooms.contract import Contract
@@ -45,6 +45,8 @@ def version_note(side: Side) -> dict[str, Any]:
     """What a party tells of its data and of what it was asked, before a run."""
     asked = {"by": list(side.query.by), "sums": list(side.query.sums), "where": plain_where(side.where),
              "sigma": side.sigma, "plan": side.plan}  # fmt: skip
+    if side.contract.match.others:
+        asked["over"] = [dataset.name for dataset in side.lined_up]
     forms = side.identity_forms()
     if side.plan and side.contract.match.protocol == "keyed":
         asked["cells"] = planning.cells_told(side)
@@ -54,7 +56,7 @@ def version_note(side: Side) -> dict[str, Any]:
 
 
 def question_from(side: Side, notes: Any, mine: Mapping[str, Any] | None = None) -> Question:
-    """The canonical question, from what both owners told; `mine`: of an owner, what must stand among it.
+    """The canonical question, from what the owners told; `mine`: of an owner, what must stand among it.
 
     Raises BadMessage, ProtocolError where the sides ask different things, Refused where they cannot match.
     """
@@ -63,13 +65,15 @@ def question_from(side: Side, notes: Any, mine: Mapping[str, Any] | None = None)
     heads.check_not_set_back(side, notes)
     versions = tuple(_version(note) for note in notes)
     if sorted((version.owner, version.name) for version in versions) != sorted(
-        (dataset.owner, dataset.name) for dataset in side.contract.datasets
+        (dataset.owner, dataset.name) for dataset in side.lined_up
     ):
         raise BadMessage("The peer named another dataset than the contract.")
     asked = _asked(side, notes[0])
     for version, note in zip(versions, notes, strict=True):
         if _asked(side, note) != asked or (asked.by, asked.sums) != (side.query.by, side.query.sums):
             raise ProtocolError("The parties were not asked the same question.", "Name the same columns everywhere.")
+        if side.contract.match.others and take(note, "over", list) != [dataset.name for dataset in side.lined_up]:
+            raise ProtocolError("The parties were not asked the same question.", "Name the same datasets everywhere.")
         if (take(note, "sigma", int), take(note, "plan", bool)) != (side.sigma, side.plan):
             raise ProtocolError("The parties were not asked the same question.", "Ask for the same accuracy.")
         if version.rows > side.contract.dataset(version.name).rows:
@@ -151,8 +155,8 @@ def released(question: Question) -> int:
 def standing(side: Side, question: Question) -> dict[str, Any]:
     """Whether this party holds the answer already, and can pay for it: told before anybody is charged.
 
-    Raises Refused where it would not take part: a dataset changed too often or grew too fast, in whatever room; or an
-    answer is to be computed again that never was.
+    Raises Refused where it would not take part: a dataset changed too often or grew too fast, in whatever room; an
+    answer is to be computed again that never was; or, without noise, datasets were lined up among others before.
     """
     due = charge(side, question)
     with open_ledger(side.home) as ledger:
@@ -166,6 +170,8 @@ def standing(side: Side, question: Question) -> dict[str, Any]:
             moment = dt.datetime.now(dt.UTC)
             for version in question.datasets:
                 check_inputs(ledger.inputs(version), Seen(version, moment), Limits(rows=side.rules.k))
+        if question.over and not question.sigma and not charged:
+            check_over(question.over, ledger.lined_up(question.contract))
         affords = charged or not due.lineage or ledger.left(due) >= due.rho_micro
         return {"party": side.party, "have": have, "charged": charged, "affords": affords}
 
@@ -188,7 +194,8 @@ def settle(side: Side, question: Question, standings: Sequence[Any]) -> bool:
     with open_ledger(side.home) as ledger:
         if question.sigma and not ledger.charged(question):
             _keep_inputs(ledger, question)
-        side.charged = ledger.debit(question, charge(side, question)).fresh and bool(question.sigma)
+        debit = ledger.debit(question, charge(side, question), side.asked_by)
+        side.charged = debit.fresh and bool(question.sigma)
     if not question.sigma:
         side.earlier = _earlier(side, question)
     return False
@@ -263,7 +270,7 @@ def receipt_of(side: Side, question: Question, told: Mapping[str, Any], table: s
             transcript=take(told, "transcript", str),
             isolation=", ".join(take(told, "isolation", list)),
             rules=side.rules,
-            recipients=contract.release.recipients,
+            recipients=tuple(name for name in contract.release.recipients if name in side.owners),
             purposes=contract.purposes,
             table=table,
             rows=rows,
@@ -276,6 +283,7 @@ def receipt_of(side: Side, question: Question, told: Mapping[str, Any], table: s
             where=question.where,
             code=take(told, "code", str),
             plan=question.plan,
+            over=question.over,
         )
 
 
@@ -298,9 +306,8 @@ def sign_with_peer(side: Side, channel: Channel, receipt: Receipt) -> SignedRece
 
 
 def checked(side: Side, signed: SignedReceipt) -> SignedReceipt:
-    """The receipt, if every party of the contract signed it; raises BadData else."""
-    keys = {party.name: bytes.fromhex(party.signing) for party in side.contract.parties}
-    verify(signed, keys, contract=side.contract.digest())
+    """The receipt, if every party that takes part signed it; raises BadData else."""
+    verify(signed, side.signing_keys, contract=side.contract.digest())
     return signed
 
 
@@ -313,7 +320,8 @@ def record(side: Side, signed: SignedReceipt, answer: pa.Table | None) -> None:
             "contract": receipt.contract, "protocol": match.protocol, "transcript": receipt.transcript,
             "host": match.host, "receiver": match.receiver, "output": match.output,
         })  # fmt: skip
-        first = ledger.record_release(receipt, None if answer is None else stored_form(answer, signed))
+        kept = None if answer is None else stored_form(answer, signed)
+        first = ledger.record_release(receipt, kept, side.asked_by)
     if first.body["table"] != receipt.table:
         raise BadData(ANOTHER, "Run: cleanroom audit verify.")
 

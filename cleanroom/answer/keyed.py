@@ -179,7 +179,7 @@ def table_from(side: Side, told: Mapping[str, Any]) -> Table:
             raise BadMessage("The operator named a value token that no cell has.")
         by[name] = [code_of[token] for token in told_of]
     sums: dict[str, list[int]] = {}
-    for dataset in side.contract.datasets:
+    for dataset in side.lined_up:
         slots = side.contract.slots_of(dataset.name)
         wanted = [name for name in side.query.sums if split_name(name)[0] == dataset.name]
         if slots is None or not wanted:
@@ -212,8 +212,7 @@ def _unhex(texts: dict[str, Any], name: str) -> bytes:
 
 @dataclass
 class Gathered:
-    """What owners sent, by dataset: bytes of its columns, Paillier keys; tokens, and columns where they are kept;
-    changes, if these came."""
+    """What owners sent, by dataset: bytes of columns, Paillier keys, tokens (and columns that are kept), changes."""
 
     widths: dict[str, dict[str, int]] = field(default_factory=dict)
     keys: dict[str, PublicKey] = field(default_factory=dict)
@@ -222,13 +221,13 @@ class Gathered:
 
 
 def receive_as_operator(side: Side, channels: Mapping[str, Channel], enclave: Enclave) -> Gathered:
-    """Both owners' rows into the enclave, whole or as they are now, canaries checked and taken out."""
+    """All owners' rows into the enclave, whole or as they are now, canaries checked and taken out."""
     gathered, keeps = Gathered(), side.contract.match.updates
     widths = gathered.widths
-    for dataset in side.contract.datasets:
+    for dataset in side.lined_up:
         widths[dataset.name] = _widths(side, dataset, gathered.keys)
     held = updates.held_states(side, channels, widths) if keeps else None
-    for dataset in side.contract.datasets:
+    for dataset in side.lined_up:
         name, channel = dataset.name, channels[dataset.owner]
         if held is None:
             received = keyed.operator(channel, widths[name], most=dataset.rows)
@@ -240,10 +239,9 @@ def receive_as_operator(side: Side, channels: Mapping[str, Channel], enclave: En
             gathered.changes[name] = change = keyed_updates.operator(channel, held[name], most=dataset.rows)
             gathered.states[name] = change.after
             enclave.load(name, keyed.layout(widths[name]), change.after.batches())
-    left, right = (side.contract.dataset(name) for name in (side.contract.match.left, side.contract.match.right))
-    dummies = [keyed.named_canaries(channels[dataset.owner]) for dataset in (left, right)]
-    tokens = [gathered.states[dataset.name].tokens for dataset in (left, right)]
-    enclave.drop_tokens(keyed.canaries_among(dummies[0], dummies[1], tokens[0], tokens[1]))
+    dummies = [keyed.named_canaries(channels[owner]) for owner in side.owners]
+    tokens = [gathered.states[side.contract.dataset_of(owner).name].tokens for owner in side.owners]
+    enclave.drop_tokens(keyed.canaries_among(dummies, tokens))
     return gathered
 
 
@@ -283,7 +281,7 @@ class _Parts:
 def answer_as_operator(side: Side, channels: Mapping[str, Channel], enclave: Enclave, keys: Mapping[str, PublicKey],
                        question: Question, notes: Sequence[Any]) -> dict[str, Any]:  # fmt: skip
     """Count, add noise, threshold, have the owners open the sums of released groups; what every recipient is told."""
-    size = enclave.match(side.contract.match.left, side.contract.match.right)
+    size = enclave.match(*(side.contract.dataset_of(owner).name for owner in side.owners))
     if side.plan:
         return planning.answered(side, enclave, question, planning.tokens_heard(side, notes))
     query = Query(side.query.by, tuple(f"{dataset}.{SLOTS}" for dataset in keys), question.where)
@@ -376,12 +374,11 @@ def _opened(channel: Channel, rows: Bytes) -> str:
 
 
 def send_members(side: Side, channels: Mapping[str, Channel], enclave: Enclave, gathered: Gathered) -> None:
-    """Tell the receiver alone which of its rows matched, or what changed of that, where the contract says so. What the
-    next run goes on from is kept."""
+    """Tell the receiver alone which of its rows matched, or what changed of that; keep what the next run needs."""
     match = side.contract.match
     if match.output == "members" and gathered.changes:
         updates.send_matched(side, channels[match.receiver], gathered.changes)
-    elif match.output == "members":
+    elif match.output == "members" and match.receiver in side.owners:
         positions = enclave.matched_positions(side.contract.dataset_of(match.receiver).name)
         keyed.send_matched(channels[match.receiver], positions.to_numpy())
     if side.contract.match.updates:
@@ -389,11 +386,14 @@ def send_members(side: Side, channels: Mapping[str, Channel], enclave: Enclave, 
 
 
 def learned(side: Side) -> list[Learned]:
-    """What the operator learns by a match of several identities, beside what it does by one."""
+    """What the operator learns by the match itself: of more than two datasets, and by several identities, some more."""
+    if side.contract.match.others:
+        datasets = ", ".join(dataset.name for dataset in side.lined_up)
+        return [Learned("the numbers of rows of {datasets}, and how many pseudonyms any of these share",
+                        {"datasets": datasets})]  # fmt: skip
+    sizes = Learned("both sides' numbers of rows, and how many pseudonyms they share")
     identities = side.contract.dataset(side.contract.match.left).identities
-    if len(identities) == 1:
-        return []
-    return [Learned(SHARED, {"identities": named(identities)})]
+    return [sizes, *([Learned(SHARED, {"identities": named(identities)})] if len(identities) > 1 else [])]
 
 
 def _plain(size: Range) -> list[int]:

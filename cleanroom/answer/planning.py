@@ -66,7 +66,7 @@ def cells_told(side: Side) -> dict[str, list[str]]:
 
 
 def tokens_heard(side: Side, notes: Sequence[Any]) -> Axes:
-    """What both owners told, which must be the same. Raises BadMessage."""
+    """What the owners told, which must be the same. Raises BadMessage."""
     told = [take(note, "cells", dict) for note in notes]
     if any(each != told[0] for each in told) or set(told[0]) != set(side.query.by):
         raise malformed()

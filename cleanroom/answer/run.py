@@ -3,6 +3,7 @@
 import datetime as dt
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from functools import reduce
 from typing import Any
 
 from cleanroom.answer import allowed, closing, heads, keyed, matching, planning, tables, two_party
@@ -16,6 +17,7 @@ from cleanroom.ledger.receipt import SignedReceipt
 from cleanroom.privacy.history import Question
 from cleanroom.privacy.padding import Quantum
 from cleanroom.privacy.ranges import Range, size_range
+from cleanroom.rooms import room_secrets
 from cleanroom.sources import code_version
 from protocols.channel import Channel
 from protocols.errors import BadMessage
@@ -57,6 +59,7 @@ def run_room(side: Side) -> Outcome:
     if side.members is not None and (contract.match.receiver != side.party or contract.match.output != "members"):
         raise Refused("The contract gives {party} no members.", party=side.party)
     if contract.match.protocol == "keyed":
+        room_secrets.check_here(side.home, side.room)  # before anybody is charged
         return _own(side)
     return _host(side) if contract.match.host == side.party else _send(side)
 
@@ -208,18 +211,18 @@ def _own(side: Side) -> Outcome:
             closing.exchange_heads(side, channel, operator)
         matched = keyed.receive_members(side, channel, sending, release.size)
         channel.confirm()
-    other = next(version for version in question.datasets if version.owner != side.party)
     learned = [
-        Learned("the number of rows of {party}: {rows}", {"party": side.peer, "rows": other.rows}),
-        Learned("the release"),
-    ]
+        Learned("the number of rows of {party}: {rows}", {"party": other.owner, "rows": other.rows})
+        for other in question.datasets if other.owner != side.party
+    ]  # fmt: skip
     if matched is not None:
-        learned.insert(1, Learned("which of its own rows matched"))
+        learned.append(Learned("which of its own rows matched"))
+    learned.append(Learned("the release"))
     return _outcome(side, release, signed, learned, matched, None if matched is None else len(matched))
 
 
 def _operate(side: Side) -> Outcome:
-    owners = side.contract.owners
+    owners = side.owners
     with ExitStack() as stack:
         channels = {owner: stack.enter_context(side.channel(owner, "operator", "owner")) for owner in owners}
         notes = [hear(channels[owner], "version") for owner in owners]
@@ -255,7 +258,6 @@ def _operate(side: Side) -> Outcome:
         for channel in channels.values():
             channel.confirm()
     learned = [
-        Learned("both sides' numbers of rows, and how many pseudonyms they share"),
         *keyed.learned(side),
         Learned("how often each token of a value occurs, and exact counts of groups; no identity, label or amount"),
         Learned("the query"),
@@ -276,11 +278,11 @@ def _of_operator(side: Side, receipt: str, learned: list[Learned]) -> Outcome:
 
 
 def _countersign(side: Side, question: Question, told: dict[str, Any], channels: dict[str, Channel]) -> SignedReceipt:
-    """Gather the owners' receipts, which must be one, and of this run; sign it; give it to both."""
+    """Gather the owners' receipts, which must be one, and of this run; sign it; give it to all of them."""
     notes = [hear(channel, "receipt") for channel in channels.values()]
     with reading():
-        first, second = (SignedReceipt.parse(take(note, "receipt", str).encode()) for note in notes)
-        signed = first.merge(second)
+        first, *others = (SignedReceipt.parse(take(note, "receipt", str).encode()) for note in notes)
+        signed = reduce(SignedReceipt.merge, others, first)
         rows = len(told["people"])
         size, table = closing.as_range(told["size"], side.rules.k), signed.receipt.table  # salted: the owners' to know
         if signed.receipt != closing.receipt_of(side, question, told, table, rows, size, told["withheld"]):

@@ -22,10 +22,11 @@ from cleanroom.keys import PublicKeys, SecretAccess
 from cleanroom.matching import cells
 from cleanroom.privacy.history import DatasetVersion, Question
 from cleanroom.privacy.threshold import Rules
-from cleanroom.rooms import paillier_keys
+from cleanroom.rooms import paillier_keys, room_secrets
 from cleanroom.rooms.contract import Contract, session_context
 from cleanroom.rooms.identities import as_agreed
 from cleanroom.rooms.store import Room
+from cleanroom.rooms.taking_part import keys_of, lined_up, owners_of, parties_of
 from cleanroom.rooms.terms import Column, Dataset, Slots
 from cleanroom.vault.manifest import Manifest
 from protocols import canary
@@ -53,9 +54,10 @@ class Side:
     """What a role needs; `stages` gathers seconds by stage.
 
     query: by cell numbers; wished: sigma of the noise in persons, 0 for the contract's; again: compute once more what
-    was answered already, with the noise that was drawn then, `expected` being the question's digest; plan: all tables
-    by one and two of the query's columns; earlier: exact answers from which this one's could be subtracted; same: of
-    what was computed again, whether it is; charged: whether this run was.
+    was answered already, with the noise that was drawn then, `expected` being the question's digest; asked_by: as the
+    ledger names them, the party and who did in its name; plan: all tables by one and two of the query's columns;
+    earlier: exact answers from which this one's could be subtracted; same: of what was computed again, whether it is;
+    charged: whether this run was; over: the datasets lined up, none being named where these are all of the room.
     """
 
     home: Home
@@ -68,9 +70,11 @@ class Side:
     again: bool = False
     plan: bool = False
     expected: str = ""
+    asked_by: tuple[str, ...] = ()
     earlier: tuple[Query, ...] = ()
     same: bool | None = None
     charged: bool = False
+    over: tuple[str, ...] = ()
     stages: dict[str, float] = field(default_factory=dict)
     sent: int = 0
     enclave_memory: int = 0
@@ -132,9 +136,24 @@ class Side:
         return self.contract.dataset_of(self.party)
 
     @cached_property
+    def lined_up(self) -> tuple[Dataset, ...]:
+        """The datasets that this run lines up, in the contract's order. Raises Refused."""
+        return lined_up(self.contract, self.over)
+
+    @cached_property
+    def owners(self) -> tuple[str, ...]:
+        """Their owners, in the order of the match: who takes part, beside an operator."""
+        return owners_of(self.contract, self.over)
+
+    @cached_property
     def peer(self) -> str:
-        """The other owner."""
+        """The other owner, of two."""
         return next(owner for owner in self.contract.owners if owner != self.party)
+
+    @property
+    def signing_keys(self) -> dict[str, bytes]:
+        """Ed25519 keys of all that take part, and so sign."""
+        return keys_of(self.contract, parties_of(self.contract, self.over))
 
     @cached_property
     def context(self) -> bytes:
@@ -177,7 +196,9 @@ class Side:
 
     @cached_property
     def room_key(self) -> bytes:
-        """What the data owners share and nobody else has."""
+        """What the data owners share and nobody else has; of more than two, for runs over these datasets alone."""
+        if self.contract.match.others:
+            return room_secrets.run_key(self.home, self.contract, self.room.secrets, self.over)
         secret = self.home.keys.exchange_secret(SecretAccess("agree on the room key"))
         return keyed.room_key(secret, bytes.fromhex(self.contract.party(self.peer).exchange), self.context)
 
@@ -297,8 +318,9 @@ class Side:
         """The canonical question, in terms both sides share."""
         epoch = ",".join(f"{owner}:{epochs[owner]}" for owner in sorted(epochs))
         ordered = tuple(sorted(versions, key=lambda version: version.owner))
+        over = tuple(sorted(dataset.name for dataset in self.lined_up)) if self.contract.match.others else ()
         return Question(self.query.by, self.query.sums, self.contract.digest(), ordered, epoch, where, self.sigma,
-                        self.plan)  # fmt: skip
+                        self.plan, over)  # fmt: skip
 
 
 def now() -> str:

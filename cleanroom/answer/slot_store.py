@@ -12,6 +12,8 @@ as it was sent before is only what its reader may link, and knows to be the same
     of output size
     several           A host that knows a row again knows all identities by which it matched in any run: never. Nothing
     identities        is kept.
+    more than two     The tokens of a row are others for each choice of datasets that are lined up, and its slots may
+    owners            not tie them together: never. Nothing is kept.
 
 It is never shared between contracts: equal ciphertexts would link what each of them keeps apart (identities of two
 kinds, or two hosts). Re-randomising what is kept is no way out, since a fresh residue is what an encryption costs (54
@@ -236,7 +238,7 @@ class SlotStore:
 
 def rule_of(contract: Contract) -> Rule:
     """What a room's slots may show of former runs."""
-    if any(dataset.also for dataset in contract.datasets):
+    if contract.match.others or any(dataset.also for dataset in contract.datasets):
         return "nothing"
     if contract.match.protocol == "keyed":
         return "rows"

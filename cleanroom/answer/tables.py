@@ -34,7 +34,7 @@ def table_of(side: Side, table: Table) -> pa.Table:
     sums = {name: whole_numbers(totals.get(name), len(people)) for name in side.query.sums}
     if len(people) > len(set(zip(*by.values(), strict=True)) if by else {()}):
         raise malformed()
-    if any(count > side.contract.dataset(side.contract.match.left).rows + slack for count in people):
+    if any(count > min(dataset.rows for dataset in side.lined_up) + slack for count in people):
         raise malformed()
     for name, numbers in by.items():
         if not all(0 <= number < side.term(name).cells for number in numbers):

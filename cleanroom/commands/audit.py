@@ -79,7 +79,7 @@ def audit_replay(
 def audit_show(home: HomeOption = DEFAULT_HOME, json: Json = False) -> None:
     """Show every entry."""
     from cleanroom.auditing import entries
-    from cleanroom.terminal.rooms import entries_shown
+    from cleanroom.terminal.audit import entries_shown
 
     result: dict[str, Any] = entries(home)
     show.result(result, json, lambda console: entries_shown(console, result))

@@ -4,7 +4,7 @@ Parse, call, render, exit code; nothing else.
 """
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -13,7 +13,11 @@ from cleanroom.terminal import app as terminal
 from cleanroom.terminal import show
 from cleanroom.terminal.options import DEFAULT_HOME, Explain, HomeOption, Json, LinkOption, Protocol
 
-app = terminal.new(help="Contracts: draft, show, sign, verify.")
+app = terminal.new(help="Contracts: invite, draft, review, sign, change, leave, show, verify.")
+Name = Annotated[str, typer.Argument(help="The room's name.")]
+Columns = Annotated[list[str] | None, typer.Option(help="A category or bucket to offer; may be given again.")]
+Sums = Annotated[list[str] | None, typer.Option("--sum", help="An amount to offer; may be given again.")]
+Reason = Annotated[str, typer.Option(help="Why; the others read it.")]
 
 
 @terminal.command(app, "list", "The rooms of this node.", "cleanroom room list")
@@ -81,21 +85,143 @@ def room_new(
 
 
 @terminal.command(
-    app, "sign", "Sign a draft, or a contract that others signed already; the result is to be sent to the partners.",
-    "cleanroom room sign spring.toml --out spring.room.json",
+    app, "sign", "Sign what waits about a room; or a draft, or a contract's file, whose result is to be sent to the "
+    "partners.", "cleanroom room sign spring      cleanroom room sign spring.toml --out spring.room.json",
 )  # fmt: skip
 def room_sign(
-    file: Annotated[Path, typer.Argument(help="A draft (TOML), or a contract as a partner sent it (JSON).")],
+    file: Annotated[str, typer.Argument(help="A room's name; or a draft (.toml), or a contract as a partner sent it "
+                                             "(.json).")],
     out: Annotated[Path | None, typer.Option(help="Where the signed contract goes; otherwise ROOM.room.json.")] = None,
     home: HomeOption = DEFAULT_HOME,
     json: Json = False,
-) -> None:
-    """Sign it, keep it, and write it for the partners."""
+) -> None:  # fmt: skip
+    """Sign it, keep it, and send it to the partners, or write it for them."""
+    from cleanroom.rooms import invitations
     from cleanroom.rooms.signing import sign
     from cleanroom.terminal.rooms import signed_shown
 
-    result = sign(home, file, out)
+    if not Path(file).suffix:
+        _told(invitations.sign(home, file), json)
+        return
+    result = sign(home, Path(file), out)
     show.result(result, json, lambda console: signed_shown(console, result))
+
+
+@terminal.command(
+    app, "invite", "Ask peers for a room: they answer with their cards, and this node drafts the contract of them.",
+    "cleanroom room invite spring --with platform --dataset crm --by tier --sum spend --purpose 'spring campaign'",
+)  # fmt: skip
+def room_invite(
+    name: Name,
+    partner: Annotated[list[str], typer.Option("--with", help="A peer that brings data; may be given again.")],
+    dataset: Annotated[str, typer.Option(help="The dataset this party brings.")],
+    purpose: Annotated[str, typer.Option(help="What for.")],
+    operator: Annotated[str | None, typer.Option(help="The peer that runs a neutral enclave.")] = None,
+    by: Columns = None,
+    sums: Sums = None,
+    protocol: Annotated[Protocol, typer.Option(help="How the sides are matched.")] = Protocol.auto,
+    receiver: Annotated[str, typer.Option(help="The owner that learns its members; otherwise who has most rows.")] = "",
+    k: Annotated[int, typer.Option("--k", help="The least number of people behind any number shown.")] = 100,
+    noise: Annotated[
+        bool, typer.Option("--noise/--no-noise", help="Noise in releases; without it every owner must sign so.")
+    ] = True,
+    days: Annotated[int, typer.Option(help="How long the room runs.")] = 90,
+    home: HomeOption = DEFAULT_HOME,
+    json: Json = False,
+) -> None:
+    """Send the invitations."""
+    from cleanroom.rooms import invitations
+    from cleanroom.rooms.meetings import Asked
+
+    asked = Asked(purpose, protocol.value, receiver, k, noise, days)
+    columns = [*(by or ()), *(sums or ())]
+    _told(invitations.invite(home, name, partner, operator, dataset, columns, asked), json)
+
+
+@terminal.command(
+    app, "review", "What waits about a room: what would be shared, who learns what, and what a change would change.",
+    "cleanroom room review spring",
+)  # fmt: skip
+def room_review(name: Name, home: HomeOption = DEFAULT_HOME, json: Json = False) -> None:
+    """Show it."""
+    from cleanroom.rooms.review import reviewed
+    from cleanroom.terminal.rooms import reviewed_shown
+
+    result = reviewed(home, name)
+    show.result(result, json, lambda console: reviewed_shown(console, result))
+
+
+@terminal.command(
+    app, "accept", "Answer an invitation with this party's card; the contract is drafted of it.",
+    "cleanroom room accept spring --dataset users --by city",
+)  # fmt: skip
+def room_accept(
+    name: Name,
+    dataset: Annotated[str | None, typer.Option(help="The dataset to bring; an operator brings none.")] = None,
+    by: Columns = None,
+    sums: Sums = None,
+    home: HomeOption = DEFAULT_HOME,
+    json: Json = False,
+) -> None:
+    """Send the card."""
+    from cleanroom.rooms import invitations
+
+    _told(invitations.accept(home, name, dataset, [*(by or ()), *(sums or ())]), json)
+
+
+@terminal.command(
+    app, "refuse", "Say no to an invitation, a contract or a change; all others are told why.",
+    "cleanroom room refuse spring --reason 'the city is not for sharing'",
+)  # fmt: skip
+def room_refuse(name: Name, reason: Reason, home: HomeOption = DEFAULT_HOME, json: Json = False) -> None:
+    """Send the no."""
+    from cleanroom.rooms import invitations
+
+    _told(invitations.refuse(home, name, reason), json)
+
+
+@terminal.command(
+    app, "change", "Propose other terms for a room: all sign, else those in force stay.",
+    "cleanroom room change spring --expires 2027-06-30 --k 200",
+)  # fmt: skip
+def room_change(
+    name: Name,
+    file: Annotated[
+        Path | None, typer.Argument(help="A draft (TOML) of the whole contract, instead of options.")
+    ] = None,
+    expires: Annotated[str | None, typer.Option(help="The last day, or a number of days from now.")] = None,
+    k: Annotated[int | None, typer.Option("--k", help="The least number of people behind any number shown.")] = None,
+    epsilon: Annotated[int | None, typer.Option(help="What questions may cost each dataset a month.")] = None,
+    sigma: Annotated[int | None, typer.Option(help="The noise of each count, in people.")] = None,
+    purpose: Annotated[str | None, typer.Option(help="What for.")] = None,
+    home: HomeOption = DEFAULT_HOME,
+    json: Json = False,
+) -> None:
+    """Offer the changed contract to all."""
+    from cleanroom.rooms import invitations
+    from cleanroom.rooms.changing import Wished
+
+    _told(invitations.change(home, name, Wished(expires, k, epsilon, sigma, purpose), file), json)
+
+
+@terminal.command(
+    app, "leave", "Leave a room: a signed statement goes to all, and nothing runs in it any more.",
+    "cleanroom room leave spring --reason 'the campaign is over'",
+)  # fmt: skip
+def room_leave(name: Name, reason: Reason, home: HomeOption = DEFAULT_HOME, json: Json = False) -> None:
+    """Sign the statement and send it."""
+    from cleanroom.rooms.ended import leave
+    from cleanroom.terminal.rooms import left_shown
+
+    result = leave(home, name, reason)
+    show.result(result, json, lambda console: left_shown(console, result))
+
+
+def _told(result: dict[str, Any], json: bool) -> None:
+    """What an act came to."""
+    from cleanroom.terminal.rooms import meeting_shown
+
+    show.result(result, json, lambda console: meeting_shown(console, result))
 
 
 @terminal.command(app, "show", "A room's contract in plain words.", "cleanroom room show spring")

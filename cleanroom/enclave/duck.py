@@ -81,25 +81,26 @@ class DuckEngine:
         words = np.ascontiguousarray(tokens).view(np.uint64).reshape(-1, 2)
         return {dataset: loaded.drop(words) for dataset, loaded in self._loaded.items()}
 
-    def match(self, left: str, right: str) -> int:
-        """Line up two datasets by token; how many people are in both. Raises BadMessage for a token given twice.
+    def match(self, left: str, right: str, *others: str) -> int:
+        """Line up datasets by token; how many people are in all. Raises BadMessage for a token given twice.
 
-        By several identities each row counts once, by the first that hits: see `_pairs`.
+        By several identities, of two datasets, each row counts once, by the first that hits: see `_pairs`.
         """
-        if self._matched is not None or left == right:
-            raise UsageError("An enclave matches two datasets, once.", "Start an enclave for each match.")
-        sides = {sql.LEFT: self._dataset(left), sql.RIGHT: self._dataset(right)}
+        names = (left, right, *others)
+        if self._matched is not None or len(set(names)) != len(names):
+            raise UsageError("An enclave matches two or more datasets, once.", "Start an enclave for each match.")
+        sides = {name: self._dataset(name) for name in names}
         self._loaded.clear()
-        pairs = self._pairs(sides)
         columns: dict[str, pa.ChunkedArray] = {}
-        for dataset, (side, loaded) in zip((left, right), sides.items(), strict=True):
-            chosen, plain = pairs.column(side), loaded.plain_table()
-            columns |= {name: plain.column(name).take(chosen) for name in plain.column_names}
-            self._positions[dataset] = tables.as_numbers(chosen)
+        for (dataset, loaded), chosen in zip(sides.items(), self._lined_up(tuple(sides.values())), strict=True):
+            plain, rows = loaded.plain_table(), tables.as_array(chosen)
+            columns |= {name: plain.column(name).take(rows) for name in plain.column_names}
+            self._positions[dataset] = chosen
             self._slots |= loaded.slots
+        people = len(self._positions[left])
         tables.check_distinct(columns)
-        self._keep(columns, len(pairs))
-        return len(pairs)
+        self._keep(columns, people)
+        return people
 
     def positions(self, dataset: str) -> pa.Int64Array:
         """Which rows of `dataset` are matched: positions in the order it was loaded, ascending."""
@@ -161,6 +162,23 @@ class DuckEngine:
         self._matched = coding
         self._budget.held = sum(slots.nbytes for slots in self._slots.values())
 
+    def _lined_up(self, loaded: Sequence[tables.Loaded]) -> list[NDArray[np.int64]]:
+        """For each dataset the position of every person that all have, in one order of persons."""
+        if len(loaded) == 2:
+            pairs = self._pairs(dict(zip((sql.LEFT, sql.RIGHT), loaded, strict=True)))
+            return [tables.as_numbers(pairs.column(side)) for side in (sql.LEFT, sql.RIGHT)]
+        if any(len(each.tokens) != 1 for each in loaded):
+            raise UsageError("More than two datasets are lined up by one identity only.")
+        first, *others = loaded
+        high, low, position = _distinct(first)
+        found = [position]
+        for other in others:
+            with self._duckdb() as connection:
+                pairs = _joined(connection, {sql.LEFT: (high, low, np.arange(len(high))), sql.RIGHT: _distinct(other)})
+            kept, theirs = (tables.as_numbers(pairs.column(side)) for side in (sql.LEFT, sql.RIGHT))
+            high, low, found = high[kept], low[kept], [*(positions[kept] for positions in found), theirs]
+        return found
+
     def _pairs(self, sides: Mapping[str, tables.Loaded]) -> pa.Table:
         """Columns `left` and `right`: the positions of each matched person.
 
@@ -174,17 +192,11 @@ class DuckEngine:
         found: list[pa.Table] = []
         with self._duckdb() as connection:
             for kind in range(kinds):
-                for side, loaded in sides.items():
-                    rows = loaded.token_halves()
-                    _check_unique(loaded.dataset, *rows[:2])
-                    if kind:
-                        free[side][tables.as_numbers(found[-1].column(side))] = False
-                        rows = _chosen(rows, free[side][rows[2]])
-                    columns = [tables.as_array(values) for values in rows]
-                    connection.register(side, pa.table(columns, names=[*sql.TOKEN_HALVES, "position"]))
-                found.append(connection.sql(sql.pairs()).to_arrow_table())
-                for side in sides:
-                    connection.unregister(side)
+                rows = {side: _distinct(loaded) for side, loaded in sides.items()}
+                for side in sides if kind else ():
+                    free[side][tables.as_numbers(found[-1].column(side))] = False
+                    rows[side] = _chosen(rows[side], free[side][rows[side][2]])
+                found.append(_joined(connection, rows))
         return pa.concat_tables(found)
 
     def _places(self, connection: duckdb.DuckDBPyConnection, query: Query, dataset: str) -> NDArray[np.int64]:
@@ -236,6 +248,24 @@ class DuckEngine:
 
 
 Halves = tuple[NDArray[np.uint64], NDArray[np.uint64], NDArray[np.int64]]
+
+
+def _distinct(loaded: tables.Loaded) -> Halves:
+    """The rows that take part, by the first identity left. Raises BadMessage for a token given twice."""
+    rows = loaded.token_halves()
+    _check_unique(loaded.dataset, *rows[:2])
+    return rows
+
+
+def _joined(connection: duckdb.DuckDBPyConnection, sides: Mapping[str, Halves]) -> pa.Table:
+    """Columns `left` and `right`: the positions of rows of equal tokens."""
+    for side, rows in sides.items():
+        columns = [tables.as_array(values) for values in rows]
+        connection.register(side, pa.table(columns, names=[*sql.TOKEN_HALVES, "position"]))
+    pairs = connection.sql(sql.pairs()).to_arrow_table()
+    for side in sides:
+        connection.unregister(side)
+    return pairs
 
 
 def _chosen(rows: Halves, wanted: NDArray[np.bool_]) -> Halves:

@@ -112,13 +112,13 @@ class Enclave:
         batches = tables.in_batches(tables.TOKEN, tokens)
         return dict(self._send_rows(schema, batches, request="drop")["dropped"])
 
-    def match(self, left: str, right: str) -> int:
-        """Line two loaded datasets up by token, once; how many persons are in both.
+    def match(self, left: str, right: str, *others: str) -> int:
+        """Line loaded datasets up by token, once; how many persons are in all.
 
-        By several identities each row counts once, by the first that hits; both datasets have tokens of the same ones.
-        Raises BadMessage where a dataset holds a token twice.
+        By several identities each row counts once, by the first that hits; then there are two datasets, with tokens of
+        the same ones. Raises BadMessage where a dataset holds a token twice.
         """
-        return int(self._ask(request="match", left=left, right=right)["size"])
+        return int(self._ask(request="match", datasets=[left, right, *others])["size"])
 
     def matched_positions(self, dataset: str) -> pa.Int64Array:
         """Which rows of `dataset` are matched: int64 positions in the order it was loaded, ascending.

@@ -66,8 +66,8 @@ class Service:
         tokens = [tables.fixed(batch, tables.TOKEN) for batch in batches]
         self._wire.send(dropped=self._engine.drop(np.concatenate([*tokens, np.empty((0, 16), np.uint8)])))
 
-    def _match(self, left: str, right: str) -> None:
-        self._wire.send(size=self._engine.match(left, right))
+    def _match(self, datasets: list[str]) -> None:
+        self._wire.send(size=self._engine.match(*datasets))
 
     def _positions(self, dataset: str) -> None:
         column = pa.record_batch({POSITIONS: self._engine.positions(dataset)})

@@ -35,7 +35,7 @@ class Ask:
 
     table: `matched`, or a dataset on its own; by, sums: sorted names `dataset.column`, where `by` has the bucket of a
     quantile too, whose histogram is released; order: positions in `shown`, and whether descending; limit: the most rows
-    that are shown.
+    that are shown; over: of `matched` the datasets that are lined up, sorted, where these are not all of the room.
     """
 
     table: str
@@ -45,6 +45,7 @@ class Ask:
     shown: tuple[Shown, ...] = ()
     order: tuple[tuple[int, bool], ...] = ()
     limit: int | None = None
+    over: tuple[str, ...] = ()
 
     @property
     def axes(self) -> tuple[str, ...]:

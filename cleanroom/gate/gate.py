@@ -2,7 +2,7 @@
 
     SELECT   declared categories and buckets, COUNT(*), COUNT(DISTINCT person), SUM(amount), AVG(amount),
              MEDIAN(bucket), APPROX_QUANTILE(bucket, 0.9); each AS a name
-    FROM     matched, or two datasets JOIN … USING (person), or one dataset
+    FROM     matched (persons whom all datasets have), or two or more datasets JOIN … USING (person), or one dataset
     WHERE    comparisons of a declared column with its declared values or edges; IN, BETWEEN, IS NULL; AND, OR, NOT
     GROUP BY the selected columns, by name or place, or ALL;   ORDER BY, LIMIT   on what is selected
 In a template, a placeholder `:name` may stand where a value of WHERE does, and nowhere else.
@@ -61,6 +61,7 @@ class _Reader:
         self.sql, self.schema, self.given = sql, schema, given
         self.at = 0
         self.used: set[str] = set()
+        self.over: tuple[str, ...] = ()
         self.tables: dict[str, str] = {}
         """Names that may stand before a column → the dataset meant, or `matched`."""
 
@@ -82,7 +83,8 @@ class _Reader:
             self.at = 0
             self.refuse("parameter", "The parameter {name} stands nowhere in the query.", "Write :{name} in WHERE.",
                         name=unused[0])  # fmt: skip
-        return Ask(table, tuple(sorted({*by, *self._axes(items)})), tuple(sorted(sums)), where, shown, order, limit)
+        grouped = tuple(sorted({*by, *self._axes(items)}))
+        return Ask(table, grouped, tuple(sorted(sums)), where, shown, order, limit, self.over)
 
     # -- the text
 
@@ -138,9 +140,14 @@ class _Reader:
         joined = select.args.get("joins") or []
         if not joined:
             return first
-        both = [first, *(self._joined(join) for join in joined)]
-        if sorted(both) != sorted(self.schema.datasets):
+        named = [first, *(self._joined(join) for join in joined)]
+        if len(set(named)) != len(named) or not set(named) <= set(self.schema.datasets):
+            if len(self.schema.datasets) > 2:
+                all_of_them = ", ".join(self.schema.datasets)
+                self.refuse("join", "Two or more datasets of the room can be joined, each once.",
+                            "FROM matched means all: {datasets}.", datasets=all_of_them)  # fmt: skip
             self.refuse("join", "Only the two matched datasets can be joined.", "FROM matched says the same.")
+        self.over = tuple(sorted(named)) if len(named) < len(self.schema.datasets) else ()
         return MATCHED
 
     def _table(self, node: exp.Expr) -> str:

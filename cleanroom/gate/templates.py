@@ -96,9 +96,9 @@ class Template:
         return gate.ask(self.sql, schema, given)
 
     def owners(self, contract: Contract, asked: Ask) -> tuple[str, ...]:
-        """Who must sign it, sorted: the owners of what it reads. Who is matched tells of both sides' people, whichever
+        """Who must sign it, sorted: the owners of what it reads. Who is matched tells of all sides' people, whichever
         columns are named."""
-        read = (contract.match.left, contract.match.right) if asked.table == gate.MATCHED else (asked.table,)
+        read = (asked.over or contract.match.datasets) if asked.table == gate.MATCHED else (asked.table,)
         return tuple(sorted({contract.dataset(name).owner for name in read}))
 
 

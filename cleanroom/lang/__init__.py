@@ -48,6 +48,11 @@ def catalogue_text(text: str) -> str:
     return catalogue().get(text, text) if _current == "zh" else text
 
 
+def known(text: str) -> bool:
+    """Whether `text` is one of this program's."""
+    return text in catalogue()
+
+
 @functools.cache
 def catalogue() -> dict[str, str]:
     """English text → Chinese text, of all files in `zh/`."""

@@ -32,7 +32,7 @@ from cleanroom.ledger.chain import (
     unhex,
 )
 from cleanroom.ledger.receipt import Receipt, SignedReceipt
-from cleanroom.ledger.spending import Spent, by_month, charges
+from cleanroom.ledger.spending import Spent, by_month, charges, month_of
 from cleanroom.ledger.store import Contents, read
 
 _RECEIPT_LIMIT = 1 << 20
@@ -112,11 +112,15 @@ def first_difference(one: Sequence[Entry], other: Sequence[Entry]) -> int | None
 
 def heads_seen(path: Path, key: bytes) -> tuple[Head, ...]:
     """Heads of the ledger with this key that stand in the ledger at `path`: witnesses for `verify_home_ledger`."""
-    found = []
+    found: list[Head] = []
     for entry in read(path).entries:
         check_body(entry.kind, entry.body)
         body = entry.body
-        if entry.kind == "countersign" and body["whose"] == "theirs" and body["key"] == key.hex():
+        if body.get("key") != key.hex():
+            continue
+        if entry.kind == "line":
+            found = []  # a restored ledger that was accepted begins a new line
+        if entry.kind == "line" or body["whose"] == "theirs":
             names = {"party": "peer", "key": "key", "seq": "seq", "hash": "hash", "signature": "signature"}
             found.append(Head.parse({name: body[source] for name, source in names.items()}))
     return tuple(found)
@@ -205,7 +209,12 @@ def _check_debits(entries: Sequence[Entry]) -> None:
 
 
 def _check_budgets(entries: Sequence[Entry]) -> None:
+    until = ""
     for entry in entries:
+        if entry.kind == "restored":
+            until = max(until, str(entry.body["until"]))
+        if entry.kind == "debit" and entry.body.get("lineage") and month_of(entry.time) <= until:
+            raise BadData("Ledger, step 5, debits: entry {seq} spends in a month that a restore closed.", seq=entry.seq)
         if entry.kind == "debit" and int(str(entry.body["rho_micro"])) < 0:
             raise BadData("Ledger, step 5, debits: entry {seq} gives back what was spent.", seq=entry.seq)
     for each in charges(entries):
@@ -227,13 +236,13 @@ def _check_kept(contents: Contents) -> None:
 def _check_countersignatures(contents: Contents, peers: Collection[tuple[str, bytes]] | None) -> None:
     hashes = _hashes(contents)
     for entry in contents.entries:
-        if entry.kind != "countersign":
+        if entry.kind not in ("countersign", "line"):
             continue
         body = entry.body
         peer, key, seq, hash_ = str(body["peer"]), str(body["key"]), int(str(body["seq"])), str(body["hash"])
         if peers is not None and (peer, unhex(key)) not in peers:
             raise BadData("Ledger, step 7, countersignatures: entry {seq} is of an unknown peer.", seq=entry.seq)
-        ours = body["whose"] == "ours"
+        ours = body.get("whose") == "ours"
         if ours and hashes.get(seq) != hash_:
             raise BadData("Ledger, step 7, countersignatures: entry {seq} is of a head not in here.", seq=entry.seq)
         message = (

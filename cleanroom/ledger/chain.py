@@ -32,35 +32,43 @@ _DEBIT: Mapping[str, type] = {
     "by": list,
     "rho_micro": int,
 }
+_CHARGED: Mapping[str, type] = {**_DEBIT, "sigma": int, "lineage": str, "most_micro": int, "asked": str}
+_RELEASE: Mapping[str, type] = {
+    "question": str,
+    "receipt": str,
+    "recipients": list,
+    "table": str,
+    "rows": int,
+    "withheld": bool,
+    "k": int,
+    "noise": str,
+    "answer": str,
+}
+_ASKED_BY: Mapping[str, type] = {"asked_by": list}
 FIELDS: Mapping[str, tuple[Mapping[str, type], ...]] = {
     "contract": ({"contract": str, "room": str, "parties": list},),
     "import": ({"dataset": str, "manifest": str, "rows": int},),
     "input": ({"contract": str, "owner": str, "dataset": str, "manifest": str, "rows": int},),
     "match": ({"contract": str, "protocol": str, "transcript": str, "host": str, "receiver": str, "output": str},),
-    "debit": ({**_DEBIT, "sigma": int, "lineage": str, "most_micro": int, "asked": str}, _DEBIT),
+    "debit": (_CHARGED, {**_CHARGED, **_ASKED_BY}, _DEBIT),
     "draws": ({"question": str, "draws": str},),
-    "release": (
-        {
-            "question": str,
-            "receipt": str,
-            "recipients": list,
-            "table": str,
-            "rows": int,
-            "withheld": bool,
-            "k": int,
-            "noise": str,
-            "answer": str,
-        },
-    ),
+    "release": (_RELEASE, {**_RELEASE, **_ASKED_BY}),
     "replay": ({"question": str, "same": bool, "salt": str},),
     "forget": ({"dataset": str, "persons": int, "epoch": str},),
     "countersign": ({"peer": str, "key": str, "whose": str, "seq": int, "hash": str, "signature": str},),
+    "restored": ({"made": str, "until": str, "seq": int, "hash": str},),
+    "line": ({"peer": str, "key": str, "seq": int, "hash": str, "signature": str, "who": str},),
 }
-"""Kinds of entries and the fields that they have, now and, where there is a second form, in FIRST_FORMAT.
+"""Kinds of entries and the fields that they have: of a debit and a release also who asked, where that is known, and of
+a debit those of FIRST_FORMAT.
 
 salt: random, or whoever sees a head could try both answers.
 Lists hold names. asked, draws, answer: SHA-256 of what is kept sealed beside the chain, or ''; sigma: of the noise, 0
-without; lineage: the dataset whose budget of `most_micro` a month was charged `rho_micro`, in millionths of ρ, or ''.
+without; asked_by: the party that asked, and who did in its name where that was another; lineage: the dataset whose
+budget of `most_micro` a month was charged `rho_micro`, in millionths of ρ, or ''.
+restored: the home was brought back from a backup `made` then, whose ledger ended with entry `seq`; what was spent since
+is not known, so that nothing is spent until the month `until` is over. line: `who` accepted a peer's restored ledger,
+of which this is the head; what was seen of it before no longer counts.
 """
 KEPT = {"debit": "asked", "draws": "draws", "release": "answer"}
 """Kinds of entries that happen once a question, and their field that fixes what is sealed with each."""

@@ -7,7 +7,7 @@ asked, and whenever they are killed. A `Ledger` belongs to one thread; open one 
 
 import datetime as dt
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,8 +34,8 @@ from cleanroom.ledger.chain import (
     head_message,
 )
 from cleanroom.ledger.receipt import Receipt
-from cleanroom.ledger.spending import as_rho, month_of, renewal
-from cleanroom.privacy.history import Asked, DatasetVersion, Question, check_history
+from cleanroom.ledger.spending import as_rho, closed, month_of, renewal
+from cleanroom.privacy.history import Asked, DatasetVersion, Question, check_history, check_over
 from cleanroom.privacy.quotas import Seen
 
 
@@ -108,6 +108,7 @@ class Ledger:
             )
         if format_ == FIRST_FORMAT:
             store.upgrade(self._database)
+        store.index(self._database)
 
     @classmethod
     def create(cls, path: Path, party: str, signer: Signer, public_key: bytes, sealing: Sealing) -> "Ledger":
@@ -132,8 +133,10 @@ class Ledger:
         with self._transaction():
             return self._append(kind, body, _now())
 
-    def debit(self, question: Question, charge: Charge = FREE) -> Debit:
+    def debit(self, question: Question, charge: Charge = FREE, asked_by: Sequence[str] = ()) -> Debit:
         """Charge `question` once ever; charge and question are on the disk at return.
+
+        asked_by: the party that asked, and who did in its name; none where nobody but the party's owner did.
 
         Raises Refused, and writes nothing, where the budget of the charge's lineage has less left in this month, or
         where an earlier question forbids this one.
@@ -144,7 +147,9 @@ class Ledger:
                 return Debit(charged, fresh=False)
             if not question.sigma:
                 check_history(asked, self._history(asked.population))
+                check_over(question.over, self._lined_up(question.contract) if question.over else ())
             now = _now()
+            self._check_open(charge, now)
             self._check_budget(charge, now)
             self._spend(charge, now)
             body: Body = {
@@ -158,6 +163,7 @@ class Ledger:
                 "rho_micro": charge.rho_micro,
                 "most_micro": charge.most_micro,
                 "asked": self._keep("debit", digest, canonical.encode(question.query())),
+                **_asked_by(asked_by),
             }
             return Debit(self._append("debit", body, now), fresh=True)
 
@@ -179,8 +185,11 @@ class Ledger:
 
     def left(self, charge: Charge) -> int:
         """What the charge's lineage may still be charged this month (UTC), in millionths of ρ."""
+        now = _now()
         with store.storage():
-            return max(0, charge.most_micro - self._spent(charge.lineage, _now()))
+            if month_of(now) <= closed(self._select("WHERE kind = 'restored'")):
+                return 0
+            return max(0, charge.most_micro - self._spent(charge.lineage, now))
 
     def draws(self, question: str, make: Callable[[], bytes]) -> bytes:
         """What is told of the question with this digest, its noise in it: what is kept, or else `make()`, kept and on
@@ -214,9 +223,9 @@ class Ledger:
             return sum(1 for _ in self._select(where, question))
 
     def seen(self, peer: str, key: bytes) -> Head | None:
-        """The newest head of a peer's ledger that this party countersigned."""
+        """The newest head of a peer's ledger that this party countersigned, or accepted after a restore."""
         with store.storage():
-            found = [(int(str(entry.body["seq"])), entry.body) for entry in self._countersigned(key, "theirs")]
+            found = [(int(str(entry.body["seq"])), entry.body) for entry in self._seen(key)]
         seq, body = max(found, key=lambda each: each[0], default=(0, None))
         return None if body is None else Head(peer, key.hex(), seq, str(body["hash"]), str(body["signature"]))
 
@@ -229,6 +238,32 @@ class Ledger:
                 "A peer has seen entries of this ledger that it does not hold: it is older, or another.",
                 "Restore the home from its newest backup, as a whole.",
             )
+
+    def restore(self, made: str) -> Entry:
+        """Put on record that this ledger was brought back from a backup of that time (UTC, ISO 8601): from here on it
+        is a new line, and nothing more is charged to its datasets until this month is over, since what was spent in the
+        meantime is not known."""
+        with self._transaction():
+            last, now = self._head_now(), _now()
+            body: Body = {"made": made, "until": month_of(max(now, made)), "seq": last.seq, "hash": last.hash}
+            return self._append("restored", body, now)
+
+    def restored(self) -> Entry | None:
+        """The newest restore of this ledger."""
+        with store.storage():
+            return next(self._select("WHERE kind = 'restored' ORDER BY seq DESC LIMIT 1"), None)
+
+    def accept_line(self, head: Head, key: bytes, who: str) -> None:
+        """Keep the head of a peer's restored ledger, which `who` accepted: what was seen before no longer counts.
+
+        Raises BadData where `key` did not sign it, Refused where it was accepted before: an old one is not new again.
+        """
+        head.verify(key)
+        with self._transaction():
+            if any(entry.body["hash"] == head.hash for entry in self._by_key("line", key)):
+                raise Refused("This restored ledger of {party} was accepted before.", party=head.party)
+            body: dict[str, canonical.Json] = {"peer": head.party, "key": head.key, "seq": head.seq, "hash": head.hash}
+            self._append("line", body | {"signature": head.signature, "who": who}, _now())
 
     def questions(self, population: str) -> list[dict[str, Any]]:
         """`Question.query()` of everything that was debited over this population, in order.
@@ -243,7 +278,12 @@ class Ledger:
         with store.storage():
             return {str(entry.body["contract"]) for entry in self._debits(population) if not entry.body.get("sigma")}
 
-    def record_release(self, receipt: Receipt, answer: bytes | None = None) -> Entry:
+    def lined_up(self, contract: str) -> set[tuple[str, ...]]:
+        """The datasets (`Question.over`) of every question that was debited without noise under this contract."""
+        with store.storage():
+            return self._lined_up(contract)
+
+    def record_release(self, receipt: Receipt, answer: bytes | None = None, asked_by: Sequence[str] = ()) -> Entry:
         """Record the release, and seal and keep its answer where this party may have it; on the disk at return.
 
         The first release of a question stands: recorded again, the first entry comes back and nothing changes, and the
@@ -255,7 +295,7 @@ class Ledger:
             if not self._once("debit", receipt.question):
                 raise BadData("A release without a debit cannot be recorded.")
             kept = "" if answer is None else self._keep("release", receipt.question, answer)
-            return self._append("release", receipt.ledger_body(kept), _now())
+            return self._append("release", {**receipt.ledger_body(kept), **_asked_by(asked_by)}, _now())
 
     def stored_answer(self, question: str) -> bytes | None:
         """The kept answer to the question with this digest, or None. Raises BadData where it was changed."""
@@ -268,8 +308,7 @@ class Ledger:
     def head(self) -> Head:
         """The newest entry, signed; of an empty ledger its beginning."""
         with store.storage():
-            entry = self._last()
-        return self._head(0, genesis(self.party, bytes.fromhex(self.key))) if entry is None else self._of(entry)
+            return self._head_now()
 
     def countersign(self, head: Head, key: bytes) -> bytes:
         """Keep a peer's head and sign that it was seen: 64 bytes.
@@ -279,7 +318,7 @@ class Ledger:
         """
         head.verify(key)
         with self._transaction():
-            seen = [entry.body for entry in self._countersigned(key, "theirs")]
+            seen = [entry.body for entry in self._seen(key)]
             if any(body["seq"] == head.seq and body["hash"] != head.hash for body in seen):
                 raise BadData("{party} shows another ledger than before: it is forked.", party=head.party)
             newest = max((int(str(body["seq"])) for body in seen), default=-1)
@@ -298,6 +337,17 @@ class Ledger:
                 raise BadData("{party} countersigned a head that is not of this ledger.", party=peer)
             if not any(entry.body["hash"] == head.hash for entry in self._countersigned(key, "ours")):
                 self._append("countersign", countersign_body(peer, key, "ours", head, cosignature.hex()), _now())
+
+    def _check_open(self, charge: Charge, now: str) -> None:
+        until = closed(self._select("WHERE kind = 'restored'"))
+        if charge.lineage and month_of(now) <= until:
+            raise Refused(
+                "This home was restored from a backup: what was asked about {dataset} since is not known, so that "
+                "nothing more may be asked before {day} (UTC).",
+                "Restore it with the ledger of the lost home, if there is one: --ledger.",
+                dataset=charge.lineage,
+                day=renewal(until),
+            )
 
     def _check_budget(self, charge: Charge, now: str) -> None:
         left = charge.most_micro - self._spent(charge.lineage, now)
@@ -361,6 +411,10 @@ class Ledger:
         self._database.execute(f"INSERT INTO entries VALUES ({', '.join('?' * len(row))})", row)  # noqa: S608
         return entry
 
+    def _head_now(self) -> Head:
+        entry = self._last()
+        return self._head(0, genesis(self.party, bytes.fromhex(self.key))) if entry is None else self._of(entry)
+
     def _head(self, seq: int, hash_: str) -> Head:
         signature = self._signer.sign(HEAD_LABEL, head_message(self.party, self.key, seq, hash_))
         return Head(self.party, self.key, seq, hash_, signature.hex())
@@ -382,15 +436,34 @@ class Ledger:
         exact = (entry for entry in self._debits(population) if not entry.body.get("sigma"))
         return [Asked(population, tuple(entry.body["by"])) for entry in exact]  # type: ignore[arg-type]
 
+    def _lined_up(self, contract: str) -> set[tuple[str, ...]]:
+        exact = self._select("WHERE kind = 'debit' AND json_extract(body, '$.contract') = ? "
+                             "AND json_extract(body, '$.sigma') = 0", contract)  # fmt: skip
+        return {tuple(self._asked(entry).get("over", ())) for entry in exact} - {()}
+
     def _countersigned(self, key: bytes, whose: str) -> Iterator[Entry]:
         where = "WHERE kind = 'countersign' AND json_extract(body, '$.key') = ? AND json_extract(body, '$.whose') = ?"
         return self._select(where, key.hex(), whose)
+
+    def _by_key(self, kind: str, key: bytes) -> Iterator[Entry]:
+        return self._select("WHERE kind = ? AND json_extract(body, '$.key') = ? ORDER BY seq", kind, key.hex())
+
+    def _seen(self, key: bytes) -> list[Entry]:
+        """What this party has seen of the ledger with this key, since the last restore of it that was accepted."""
+        lines = list(self._by_key("line", key))
+        begins = lines[-1].seq if lines else 0
+        return [*lines[-1:], *(entry for entry in self._countersigned(key, "theirs") if entry.seq > begins)]
 
     def _select(self, where: str, *parameters: str) -> Iterator[Entry]:
         return map(store.entry_of, self._database.execute(f"SELECT * FROM entries {where}", parameters))  # noqa: S608
 
     def _transaction(self) -> AbstractContextManager[None]:
         return store.transaction(self._database)
+
+
+def _asked_by(names: Sequence[str]) -> Body:
+    """The field of an entry that says who asked; left out where nobody is named."""
+    return {"asked_by": list(names)} if names else {}
 
 
 def _seen(entry: Entry) -> Seen:

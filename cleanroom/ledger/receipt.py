@@ -1,6 +1,6 @@
 """A receipt: signed proof of one release. What was asked, over which data, under which rules, who got the answer.
 
-Every party of the contract signs it. It proves what was claimed, not that it was done, and it shows none of the answer:
+Every party that took part signs it. It proves what was claimed, not that it was done, and it shows none of the answer:
 the digest of the table is salted, and the salt goes with the answer to its recipients alone.
 """
 
@@ -27,7 +27,7 @@ from cleanroom.privacy.threshold import Rules
 FORMAT = "cleanroom-receipt/2"
 FIRST_FORMAT = "cleanroom-receipt/1"
 """Without the entries of `_LATER`, and of a time when there was no noise."""
-_LATER = ("where", "code", "plan")
+_LATER = ("where", "code", "plan", "over")
 LABEL = "cleanroom/receipt/1"
 TABLE_LABEL = b"cleanroom/table/1"
 SALT_BYTES = 16
@@ -41,7 +41,8 @@ class Receipt:
     was kept apart, in the engine's words; table, rows, columns: salted digest and shape of what was released; people:
     size of the match as a range, with noise of the groups shown; withheld: whether groups may have stayed behind;
     where: whom the question was about, cells being numbers or value tokens; code: of the program at the host; plan: it
-    is a planning cube, whose `rows` are the cells of all its tables.
+    is a planning cube, whose `rows` are the cells of all its tables; over: as of the question, the datasets lined up in
+    a room of more than two; left out where there are two.
     """
 
     room: str
@@ -67,10 +68,11 @@ class Receipt:
     where: Where = ()
     code: str = ""
     plan: bool = False
+    over: tuple[str, ...] = ()
     format: str = field(default=FORMAT)
 
     def __post_init__(self) -> None:
-        later = self.where or self.code or self.plan or self.rules.sigma
+        later = self.where or self.code or self.plan or self.over or self.rules.sigma
         if self.format not in (FORMAT, FIRST_FORMAT) or (self.format == FIRST_FORMAT and later):
             raise BadData("This receipt has a format that this version does not know.", "Update this program.")
         for digest in (self.contract, self.question, self.transcript, self.table):
@@ -78,6 +80,8 @@ class Receipt:
                 raise BadData("A digest in the receipt is not a SHA-256 in hex.")
         if not self.recipients or not self.purposes or not self.datasets:
             raise BadData("A receipt names datasets, recipients and purposes.")
+        if self.over and self.over != tuple(sorted(version.name for version in self.datasets)):
+            raise BadData("A receipt is about the datasets that its question lines up.")
         texts = (self.room, self.protocol, self.isolation, self.time, self.epoch, self.code, *self.by, *self.sums)
         lists = (*self.recipients, *self.purposes, *(v for d in self.datasets for v in (d.owner, d.name, d.manifest)))
         numbers = (self.rows, self.columns, self.rho_micro, *(version.rows for version in self.datasets))
@@ -95,6 +99,8 @@ class Receipt:
         plain = {**dataclasses.asdict(self), "query": self.asked().query_digest(), "rules": self.rules.plain()}
         if self.format == FIRST_FORMAT:
             return {name: value for name, value in plain.items() if name not in _LATER}
+        if not self.over:
+            del plain["over"]
         return {**plain, "where": plain_where(self.where)}
 
     def digest(self) -> str:
@@ -104,7 +110,7 @@ class Receipt:
     def asked(self) -> Question:
         """The question that it answers."""
         return Question(self.by, self.sums, self.contract, self.datasets, self.epoch, self.where, self.rules.sigma,
-                        self.plan)  # fmt: skip
+                        self.plan, self.over)  # fmt: skip
 
     def ledger_body(self, answer: str) -> dict[str, canonical.Json]:
         """What a ledger holds of it, with the digest of the sealed answer."""
@@ -156,6 +162,7 @@ class SignedReceipt:
             fields["rules"], fields["people"] = Rules(**fields["rules"]), Range(**fields["people"])
             for name in ("by", "sums", "recipients", "purposes"):
                 fields[name] = tuple(fields[name])
+            fields["over"] = tuple(fields.get("over", ()))
             boxes = fields.get("where", [])
             fields["where"] = tuple(tuple((name, tuple(cells)) for name, cells in box) for box in boxes)
             signed = cls(Receipt(**fields), {party: str(text) for party, text in whole["signatures"].items()})
@@ -175,12 +182,13 @@ def verify(
 ) -> tuple[str, ...]:
     """Check a receipt, step by step; raises BadData naming the step that failed, else returns the steps (texts).
 
-    `keys`: Ed25519 public key of each party of the contract; `contract`: its digest; `answer`: table and salt.
+    `keys`: Ed25519 public key of each party that takes part (`rooms.taking_part.signers`); `contract`: its digest;
+    `answer`: table and salt.
     """
     receipt = signed.receipt
-    # 1. It is signed by every party of the contract, and by nobody else.
+    # 1. It is signed by every party that took part, and by nobody else.
     if set(signed.signatures) != set(keys) or not keys:
-        raise BadData("Receipt, step 1, parties: the signatures are not those of the contract's parties.")
+        raise BadData("Receipt, step 1, parties: the signatures are not those of the parties that took part.")
     # 2. Every signature is over this receipt.
     for party, key in keys.items():
         try:
@@ -211,7 +219,7 @@ def verify(
 
 
 STEPS = (
-    "1 parties: signed by every party of the contract, and nobody else",
+    "1 parties: signed by every party that took part, and nobody else",
     "2 signatures: every one is over this receipt",
     "3 contract: it belongs to this contract, and so does its question",
     "4 rules: what was released keeps the rules that it names",

@@ -63,6 +63,11 @@ def by_month(entries: Iterable[Entry]) -> tuple[Spent, ...]:
     return tuple(Spent(lineage, month, micro) for (lineage, month), micro in sorted(spent.items()))
 
 
+def closed(entries: Iterable[Entry]) -> str:
+    """The month until whose end a restore closed all budgets of this ledger, as 2026-01; '' where none did."""
+    return max((str(entry.body["until"]) for entry in entries if entry.kind == "restored"), default="")
+
+
 def as_rho(micro: int) -> str:
     """Millionths of ρ as ρ, for people."""
     return f"{micro / 10**6:.6f}".rstrip("0").rstrip(".")

@@ -34,19 +34,23 @@ TEXTS: Mapping[str, str] = {
     "forget": "{persons} persons were forgotten in the dataset {dataset}.",
     "countersign/theirs": "{peer} showed its ledger up to entry {seq}.",
     "countersign/ours": "{peer} countersigned this ledger up to entry {seq}.",
+    "restored": "This home was restored from a backup of {made}: its budgets are closed until {until} is over.",
+    "line": "{who} accepted the restored ledger of {peer}, from entry {seq} on.",
 }
 """Entries in words, by their kind and what tells kinds of a kind apart."""
 
 
 @dataclass(frozen=True)
 class Row:
-    """An entry for people. text: English template, the key of its translation; params fill it."""
+    """An entry for people. text: English template, the key of its translation; params fill it; asked_by: the party that
+    asked and who did in its name, where the entry says so."""
 
     seq: int
     time: str
     kind: str
     text: str
     params: Mapping[str, object]
+    asked_by: tuple[str, ...] = ()
 
 
 def show(path: Path) -> tuple[Row, ...]:
@@ -69,7 +73,10 @@ def _row(entry: Entry) -> Row:
         key = f"countersign/{body['whose']}"
     if key not in TEXTS:
         raise BadData("Entry {seq} of the ledger is of a kind that this version does not know.", seq=entry.seq)
-    return Row(entry.seq, entry.time, entry.kind, TEXTS[key], body)
+    body.pop("asked_by", None)
+    asked_by = entry.body.get("asked_by", ())
+    names = tuple(map(str, asked_by)) if isinstance(asked_by, list | tuple) else ()
+    return Row(entry.seq, entry.time, entry.kind, TEXTS[key], body, names)
 
 
 def _readable(entry: Entry) -> Iterator[tuple[str, object]]:

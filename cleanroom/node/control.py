@@ -9,6 +9,7 @@ from typing import Any
 
 from cleanroom import errors
 from cleanroom.errors import KNOWN, CleanroomError, Interrupted, our_mistake
+from cleanroom.lang import known
 from connectors.errors import InputError
 from protocols.errors import BadMessage, PeerAborted, ProtocolError
 
@@ -26,6 +27,9 @@ _ERRORS: dict[str, type[Exception]] = {
         ProtocolError,
     )
 }
+
+
+_MOST_PARAM = 200
 
 
 class Control:
@@ -70,3 +74,21 @@ def unpack_error(value: dict[str, Any]) -> Exception:
     """The error of `pack_error`."""
     kind = _ERRORS.get(value["kind"], CleanroomError)
     return kind(value["template"], value["hint"], **value["params"])
+
+
+def known_error(value: Any) -> Exception:
+    """The error that a peer sent, where its texts are of this program and fit. Raises ValueError for anything else, so
+    that nobody else's words are shown as ours."""
+    try:
+        texts = [value["template"], value["hint"]]
+        params = dict(value["params"])
+        small = all(type(each) in (int, float, str) and len(str(each)) <= _MOST_PARAM for each in params.values())
+        if value["kind"] not in _ERRORS or not small or not all(type(each) is str for each in texts):
+            raise ValueError
+        if not all(known(each) for each in texts if each):
+            raise ValueError
+        error = unpack_error(value)
+        str(error)  # has all its params
+    except (KeyError, TypeError, AttributeError, IndexError) as error:
+        raise ValueError from error
+    return error

@@ -4,7 +4,7 @@ Every answer is small and holds no row; rows move only through the vault, the pr
 """
 
 import datetime as dt
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -34,6 +34,7 @@ from protocols.channel import Transport
 from protocols.errors import ProtocolError
 
 Step = Callable[[str, int, int], None]
+Meet = Callable[[dict[str, Any]], None]
 UNIT = "0.01"
 """Amounts are integers of this part of the currency unit."""
 
@@ -41,8 +42,9 @@ UNIT = "0.01"
 class PartyJobs:
     """One party's side of everything."""
 
-    def __init__(self, home: Home, peers: Mapping[str, Transport], step: Step) -> None:
-        self._home, self._peers, self._step = home, peers, step
+    def __init__(self, home: Home, peers: Mapping[str, Transport], step: Step, meet: Meet | None = None) -> None:
+        """meet: has the other parties of a run begin their part; None where whoever started them all does that."""
+        self._home, self._peers, self._step, self._meet = home, peers, step, meet
         self._rooms = Rooms(home.rooms)
 
     def job_look(self, names: list[str], **wish: Any) -> dict[str, Any]:
@@ -113,21 +115,31 @@ class PartyJobs:
 
     def job_run(self, room: str, query: dict[str, Any], members: str | None = None, *, again: bool = False,
                 template: str | None = None, values: dict[str, str] | None = None,
-                expected: str = "") -> dict[str, Any]:  # fmt: skip
+                expected: str = "", asked_by: Sequence[str] = ()) -> dict[str, Any]:  # fmt: skip
         """This party's role in a match and an answer. query: by, sums; where it differs from the usual: where, sigma,
-        plan. again: compute once more what was answered before, `expected` being the digest of that question; template:
-        its digest, with its values."""
+        plan, over. again: compute once more what was answered before, `expected` being the digest of that question;
+        template: its digest, with its values; asked_by: as `Side` has it."""
         where = tuple(tuple((name, tuple(cells)) for name, cells in box) for box in query.get("where", ()))
         question = Query(tuple(query["by"]), tuple(query["sums"]), where)
-        held = self._rooms.load(room)
+        held, over = self._rooms.load(room), tuple(query.get("over", ()))
         if expected and not again:
             raise Refused("Only what was answered can be computed again.")
         if self._home.party in held.contract.owners and not query.get("plan") and not expected:
-            check_asked(self._home, held, question.by, question.sums, where, template=template, values=values or {})
+            check_asked(self._home, held, question.by, question.sums, where, template=template, values=values or {},
+                        over=over)  # fmt: skip
         out = Path(members) if members else None
         side = Side(self._home, held, question, self._peers, out, self._step, query.get("sigma", 0), again,
-                    query.get("plan", False), expected)  # fmt: skip
+                    query.get("plan", False), expected, tuple(asked_by), over=over)  # fmt: skip
         return asdict(run_room(side))
+
+    def job_work(self, kind: str, room: str, arguments: dict[str, Any], asked_by: list[str]) -> dict[str, Any]:
+        """A node's own job of that kind (`cleanroom.node.work`), with its peers at their own nodes."""
+        from cleanroom.node import work  # what it needs is loaded where a node asks for it
+
+        if self._meet is None:
+            raise Refused("Only a node's own process works on its jobs.")
+        parties = work.Afar(self._home.party, self._meet, lambda **job: self.job_run(**job, asked_by=asked_by))
+        return work.KINDS[kind](self._home, room, arguments, parties, self._step)
 
 
 def check_own(home: Home, room: Room) -> None:

@@ -36,15 +36,7 @@ class LocalParties:
                 end.close()
 
     def _start(self, name: str, home: Path, wires: Mapping[str, socket.socket]) -> None:
-        ours, theirs = socket.socketpair()
-        handles = [theirs.fileno(), *(wire.fileno() for wire in wires.values())]
-        peers = [f"{peer}={wire.fileno()}" for peer, wire in wires.items()]
-        command = [sys.executable, "-m", "cleanroom.node.party", str(home), str(theirs.fileno()), *peers]
-        self._processes[name] = subprocess.Popen(
-            command, pass_fds=handles, stdin=subprocess.DEVNULL, process_group=0, env=_NO_IDLE_THREADS | os.environ
-        )
-        self._lines[name] = Control(ours)
-        theirs.close()
+        self._processes[name], self._lines[name] = start(home, wires)
 
     def call(self, job: str, arguments: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
         """Run `job` at every party named in `arguments` at once; their results by party.
@@ -105,6 +97,19 @@ class LocalParties:
             for process in self._processes.values():
                 process.terminate()
         self.close()
+
+
+def start(home: Path, wires: Mapping[str, socket.socket]) -> tuple[subprocess.Popen[bytes], Control]:
+    """A process of the party that lives in `home`, holding the wires to its peers, and the line to it."""
+    ours, theirs = socket.socketpair()
+    handles = [theirs.fileno(), *(wire.fileno() for wire in wires.values())]
+    peers = [f"{peer}={wire.fileno()}" for peer, wire in wires.items()]
+    command = [sys.executable, "-m", "cleanroom.node.party", str(home), str(theirs.fileno()), *peers]
+    process = subprocess.Popen(
+        command, pass_fds=handles, stdin=subprocess.DEVNULL, process_group=0, env=_NO_IDLE_THREADS | os.environ
+    )
+    theirs.close()
+    return process, Control(ours)
 
 
 def _echo(error: BaseException) -> int:

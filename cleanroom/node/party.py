@@ -8,13 +8,14 @@ import resource
 import signal
 import socket
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from cleanroom.errors import Interrupted
 from cleanroom.home import Home
 from cleanroom.lean import without_pandas
-from cleanroom.node.control import Control, pack_error
+from cleanroom.node.control import Control, pack_error, unpack_error
 from cleanroom.node.jobs import PartyJobs
 from cleanroom.node.sockets import SocketTransport
 from protocols.channel import Transport
@@ -38,12 +39,14 @@ def serve(control: Control, path: Path, peers: Mapping[str, Transport]) -> None:
     party: PartyJobs | None = None
     while (request := control.receive()) is not None:
         if request["job"] == "stop":
+            for wire in peers.values():  # what was handed over is sent before the process ends
+                wire.close()
             control.send({"result": peak_memory()})
             return
         try:
             if party is None:
                 home = Home.open(path)
-                party = PartyJobs(home, peers, lambda *step: control.send({"progress": step}))
+                party = PartyJobs(home, peers, lambda *step: control.send({"progress": step}), _asker(control))
             result: Any = getattr(party, f"job_{request['job']}")(**request["arguments"])
         except Exception as error:  # noqa: BLE001 - the line carries every failure to whoever waits for it
             for wire in peers.values():  # a peer that waits for us must not wait for ever
@@ -51,6 +54,20 @@ def serve(control: Control, path: Path, peers: Mapping[str, Transport]) -> None:
             control.send({"error": pack_error(error)})
         else:
             control.send({"result": result})
+
+
+def _asker(control: Control) -> Callable[[dict[str, Any]], None]:
+    """How a job has its node bring the other parties to the same run. Raises what they answer."""
+
+    def meet(arguments: dict[str, Any]) -> None:
+        control.send({"meet": arguments})
+        reply = control.receive()
+        if reply is None:
+            raise Interrupted("The node ended before the job was done.")
+        if "error" in reply:
+            raise unpack_error(reply["error"])
+
+    return meet
 
 
 def peak_memory() -> int:

@@ -5,7 +5,7 @@ together leave every withheld cell free by k. A second grouping by several colum
 differ by fewer than k persons needs the persons themselves, and is not decided here.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from cleanroom import canonical
@@ -42,7 +42,7 @@ class Question:
     by: grouping columns, sums: amounts, both in the contract's names; contract: its digest in hex; epoch: of the
     tombstones (persons forgotten), as each owner counts them; where: whom it is about, cells being numbers or, at a
     neutral enclave, value tokens; sigma: of its noise in persons, 0 without noise; plan: all tables by one and by two
-    of `by` at once.
+    of `by` at once; over: in a room of more than two datasets those lined up, which are `datasets`, sorted.
     """
 
     by: tuple[str, ...]
@@ -53,6 +53,7 @@ class Question:
     where: Where = ()
     sigma: int = 0
     plan: bool = False
+    over: tuple[str, ...] = ()
 
     def query(self) -> dict[str, canonical.Json]:
         """The query alone; the order of columns asks nothing else. What is not asked for is left out."""
@@ -61,6 +62,8 @@ class Question:
             plain["where"] = plain_where(self.where)
         if self.sigma:
             plain["sigma"] = self.sigma
+        if self.over:
+            plain["over"] = list(self.over)
         return plain | ({"plan": True} if self.plan else {})
 
     def query_digest(self) -> str:
@@ -101,4 +104,20 @@ def check_history(asked: Asked, history: Iterable[Asked]) -> None:
                 "subtracted from the first.",
                 "Ask by one column, or by the same columns. Rooms with noise have no such limit.",
                 columns=", ".join(earlier.by),
+            )
+
+
+def check_over(over: Collection[str], history: Iterable[Collection[str]]) -> None:
+    """Raises Refused where datasets `over` were lined up without noise among others than now, in the same room.
+
+    Whom three datasets have is a part of whom two of these have: exact answers about both would be subtracted. Those
+    that have one dataset in common, or none, are no more than what rooms of two owners each answer.
+    """
+    for earlier in history:
+        if set(earlier) != set(over) and len(set(earlier) & set(over)) > 1:
+            raise Refused(
+                "Without noise {datasets} were lined up already: answers about other datasets with these could be "
+                "subtracted.",
+                "Ask about the same datasets, or in a room with noise, which has no such limit.",
+                datasets=", ".join(sorted(earlier)),
             )

@@ -1,4 +1,4 @@
-"""A contract put together from what two owners offer and what it is to be for. Every draft is made here."""
+"""A contract put together from what its owners offer and what it is to be for. Every draft is made here."""
 
 import datetime as dt
 from collections.abc import Mapping, Sequence
@@ -9,7 +9,7 @@ from cleanroom.privacy.noise import DEFAULT_SIGMA
 from cleanroom.rooms import cards
 from cleanroom.rooms.cards import Card
 from cleanroom.rooms.contract import Contract
-from cleanroom.rooms.disclosure import NOISE_OFF, NOTES, WATERFALL
+from cleanroom.rooms.disclosure import NOISE_OFF, NOTES, SEVERAL, WATERFALL
 from cleanroom.rooms.identities import in_one_order
 from cleanroom.rooms.store import Room
 from cleanroom.rooms.terms import (
@@ -32,7 +32,7 @@ QUOTA_RUNS, LEAST_ASKED = 10, 100
 @dataclass(frozen=True)
 class Plan:
     """What a contract is to say beside what its parties bring. receiver: an owner; days: how long it runs; noise: on,
-    with the usual sigma and budget."""
+    with the usual sigma and budget; commitment: to the secret of more than two owners, drawn by the first of them."""
 
     room: str
     protocol: Protocol
@@ -41,19 +41,21 @@ class Plan:
     purpose: str
     days: int = VALID_DAYS
     noise: bool = True
+    commitment: str = ""
 
 
-def assemble(plan: Plan, owners: tuple[Card, Card], operator: Party | None,
+def assemble(plan: Plan, owners: Sequence[Card], operator: Party | None,
              slots: Sequence[Slots]) -> tuple[Contract, tuple[Annex, ...]]:  # fmt: skip
-    """The contract of two cards with an offer each, and its labels; starts now. Raises what a contract refuses."""
+    """The contract of two or more cards with an offer each, and its labels; starts now. Raises what a contract
+    refuses."""
     datasets, labels = zip(*(cards.terms(each.offer or {}, each.party.name) for each in owners), strict=True)
-    datasets = (datasets[0], in_one_order(*datasets))  # the merchant's order
+    datasets = (datasets[0], *(in_one_order(datasets[0], each) for each in datasets[1:]))  # the merchant's order
     if plan.protocol == "vole":
         datasets = tuple(
             replace(each, rows=max(each.rows, LEAST_VOLE_ROWS)) if each.owner == plan.receiver else each
             for each in datasets
         )
-    left, right = datasets
+    left, right, *others = datasets
     output: Output = "size" if plan.protocol == "join-sum" else "members"
     host = operator.name if operator is not None else plan.receiver
     noise: dict[str, Any] = {}
@@ -66,15 +68,17 @@ def assemble(plan: Plan, owners: tuple[Card, Card], operator: Party | None,
         parties=tuple(each for each in (*(owner.party for owner in owners), operator) if each is not None),
         datasets=datasets,
         match=Match(plan.protocol, left.name, right.name, host=host, receiver=plan.receiver, output=output,
-                    quota=quota if plan.protocol == "oprf" else 0),
-        release=ReleaseRules((left.owner, right.owner), plan.k, **noise),
+                    quota=quota if plan.protocol == "oprf" else 0, others=tuple(each.name for each in others),
+                    commitment=plan.commitment),
+        release=ReleaseRules(tuple(each.owner for each in datasets), plan.k, **noise),
         purposes=(plan.purpose,),
         created=now.isoformat(),
         expires=(now + dt.timedelta(days=plan.days)).isoformat(),
         slots=tuple(slots),
-        notes=(*NOTES[plan.protocol], *(NOTES[WATERFALL] if left.also else ()), *(() if plan.noise else NOISE_OFF)),
+        notes=(*NOTES[SEVERAL if others else plan.protocol], *(NOTES[WATERFALL] if left.also else ()),
+               *(() if plan.noise else NOISE_OFF)),
     )  # fmt: skip
-    return contract, (*labels[0], *labels[1])
+    return contract, tuple(annex for each in labels for annex in each)
 
 
 def says_the_same(held: Room, drafted: Room, rows: Mapping[str, int]) -> bool:
@@ -87,7 +91,8 @@ def _content(room: Room) -> dict[str, Any]:
     plain = room.contract.canonical()
     for name in ("room", "created", "expires"):
         del plain[name]
-    del plain["match"]["quota"]
+    for name in ("quota", "commitment"):
+        plain["match"].pop(name, None)
     for dataset in plain["datasets"]:
         del dataset["rows"]
         for column in dataset["columns"]:

@@ -13,10 +13,9 @@ from typing import Any
 from cleanroom import canonical
 from cleanroom.errors import BadData, Refused
 from cleanroom.keys import PartyKeys, PublicKeys, verify
+from cleanroom.rooms.match_rules import check_match
 from cleanroom.rooms.terms import (
-    LEAST_VOLE_ROWS,
     MEMBERS_ONLY,
-    SEVERAL,
     Annex,
     Column,
     Dataset,
@@ -67,65 +66,15 @@ class Contract:
             raise BadData("A contract names at least one purpose.")
         if not _moment(self.created) < _moment(self.expires):
             raise BadData("The contract ends before it begins.")
-        self._check_match()
+        check_match(self)
         self._check_slots()
 
     def _is_later(self) -> bool:
         """Whether the terms need what the first format could not say."""
         release = self.release
-        later = self.match.quota or self.match.updates or self.match.protocol in MEMBERS_ONLY
+        later = self.match.quota or self.match.updates or self.match.others or self.match.protocol in MEMBERS_ONLY
         later = later or release.noise != "off" or release.queries != "free"
         return bool(later or any(slots.key for slots in self.slots) or any(dataset.also for dataset in self.datasets))
-
-    def _check_match(self) -> None:
-        match, owners = self.match, self.owners
-        if {match.left, match.right} != {dataset.name for dataset in self.datasets} or len(set(owners)) != 2:
-            raise BadData("A match lines up two datasets of two owners.")
-        for owner in owners:
-            if self.party(owner).role == "operator":
-                raise Refused("An operator cannot own data: it would hold both sides' keys.")
-        for name in (match.receiver, *self.release.recipients):
-            if name not in owners:
-                raise Refused("Receivers and recipients must be owners of data.")
-        if match.protocol == "keyed":
-            if self.party(match.host).role != "operator":
-                raise Refused(
-                    "keyed needs a third party as operator, named in the contract.", "Name one, or use dh or join-sum."
-                )
-        elif match.host != match.receiver:
-            raise Refused("In a two-party room the receiver hosts the enclave.")
-        if match.protocol == "vole" and self.dataset_of(match.receiver).rows < LEAST_VOLE_ROWS:
-            raise Refused(
-                "vole cannot hold the receiver to {rows} rows: it allows {least} at least.",
-                "Set rows = {least} for its dataset, or use dh.",
-                rows=self.dataset_of(match.receiver).rows,
-                least=LEAST_VOLE_ROWS,
-            )
-        self._check_identities()
-
-    def _check_identities(self) -> None:
-        match, left, right = self.match, self.dataset(self.match.left), self.dataset(self.match.right)
-        if left.identities != right.identities:
-            if left.also or right.also:
-                raise Refused("Both datasets must be matched by the same identities and profiles, in the same order.")
-            raise Refused("Both datasets must be matched by the same identity and profile.")
-        if not left.also:
-            return
-        if match.protocol not in SEVERAL:
-            raise Refused(
-                "{protocol} matches by one identity only.",
-                "Use keyed, vole or dh, or import both datasets by one identity.",
-                protocol=match.protocol,
-            )
-        if match.output != "members" and match.protocol != "keyed":
-            raise Refused(
-                "With several identities the receiver learns which of its rows matched, never the size alone.",
-                'Set output = "members", use keyed, or import both datasets by one identity.',
-            )
-        if match.updates:
-            raise Refused(
-                "With several identities no run goes on from an earlier one.", "Leave updates out of the contract."
-            )
 
     def _check_slots(self) -> None:
         _distinct("slot layout", (slots.dataset for slots in self.slots))
@@ -149,8 +98,8 @@ class Contract:
 
     @property
     def owners(self) -> tuple[str, ...]:
-        """Owners of the left and of the right dataset."""
-        return tuple(self.dataset(name).owner for name in (self.match.left, self.match.right))
+        """Owners of the left, of the right, and of all other datasets."""
+        return tuple(self.dataset(name).owner for name in self.match.datasets)
 
     def party(self, name: str) -> Party:
         """The party of that name. Raises BadData."""
@@ -176,12 +125,14 @@ class Contract:
     def check_usable(self) -> None:
         """Raises Refused or BadData for what may be written down, but not signed or run by this version.
 
-        1. Nobody signs who takes no part, since all that signed sign receipts. 2. Both owners see each release. 3. Keys
-        are of use, and each party has its own.
+        1. Nobody signs who never takes part. 2. All owners see each release of theirs. 3. Keys are of use, and each
+        party has its own.
         """
         if {party.name for party in self.parties} != {*self.owners, self.match.host}:
             raise Refused("A party of the contract takes no part in the match.", "Leave it out.")
         if set(self.release.recipients) != set(self.owners):
+            if self.match.others:
+                raise Refused("In this version all owners see each release of theirs.", "Name all as recipients.")
             raise Refused("In this version both owners see each release.", "Name both as recipients.")
         for party in self.parties:
             PublicKeys(bytes.fromhex(party.signing), bytes.fromhex(party.exchange))
@@ -207,9 +158,9 @@ class Contract:
     def moved(self) -> int:
         """How many persons' places in an answer one person can change at most, as the match lines them up.
 
-        One, by one identity. By n, whoever is added may take the match of another by one identity and pass a third on
-        by the next: at the j-th identity at most 2j pairs come or go, of two rows that each pair before set free and
-        one identity that rows share. In all 1 + n (n - 1).
+        One, by one identity, however many datasets are lined up. By n, of two datasets, whoever is added may take the
+        match of another by one identity and pass a third on by the next: at the j-th identity at most 2j pairs come or
+        go, of two rows that each pair before set free and one identity that rows share. In all 1 + n (n - 1).
         """
         kinds = len(self.datasets[0].identities)
         return 1 + kinds * (kinds - 1)
@@ -221,8 +172,9 @@ class Contract:
     def canonical(self) -> dict[str, Any]:
         """The terms as canonical JSON (strings, integers, booleans, lists)."""
         plain: dict[str, Any] = _plain(dataclasses.asdict(self))
-        if not self.match.updates:  # it came later: what was signed without it stays what it was
-            del plain["match"]["updates"]
+        for name in ("updates", "others", "commitment"):
+            if not plain["match"][name]:  # they came later: what was signed without them stays what it was
+                del plain["match"][name]
         for name in ("sigma", "epsilon"):
             if not plain["release"][name]:  # likewise
                 del plain["release"][name]
@@ -342,7 +294,7 @@ def from_canonical(value: Any) -> Contract:
         terms = dict(value)
         terms["parties"] = tuple(Party(**party) for party in terms["parties"])
         terms["datasets"] = tuple(map(_dataset, terms["datasets"]))
-        terms["match"] = Match(**terms["match"])
+        terms["match"] = Match(**{**terms["match"], "others": tuple(terms["match"].get("others", ()))})
         terms["release"] = ReleaseRules(**{**terms["release"], "recipients": tuple(terms["release"]["recipients"])})
         terms["slots"] = tuple(
             Slots(**{**slots, "by": tuple(slots["by"]), "sums": tuple(slots["sums"])}) for slots in terms["slots"]

@@ -10,7 +10,8 @@ from cleanroom.home import Home
 from cleanroom.lang import explain
 from cleanroom.rooms import cards
 from cleanroom.rooms.contract import SignedContract
-from cleanroom.rooms.disclosure import learns
+from cleanroom.rooms.disclosure import Sentence, learns
+from cleanroom.rooms.meetings import Meeting, Meetings
 from cleanroom.rooms.store import Room, Rooms
 from cleanroom.rooms.terms import Dataset, Party
 
@@ -24,10 +25,21 @@ STEPS = (
 
 
 def listed(path: Path) -> dict[str, Any]:
-    """The rooms of a home."""
+    """The rooms of a home, each with its state; and what is being agreed on, or came to nothing, without a room yet."""
     home = Home.open(path.expanduser())
-    kept = Rooms(home.rooms)
-    return {"home": str(home.path), "party": home.party, "rooms": [line(kept.load(name)) for name in kept.names()]}
+    kept, about = Rooms(home.rooms), Meetings(home)
+    rooms = []
+    for name in kept.names():
+        room, waiting = kept.load(name), about.open_for(name)
+        state = state_of(home, waiting) if waiting is not None and waiting.of else state_of_room(room)
+        rooms.append({**line(room), "state": state})
+    names = sorted({each.room for each in about.all()} - set(kept.names()))
+    meetings = [
+        {"room": name, "from": each.inviter, "parties": list(each.invited), "state": state_of(home, each)}
+        for name in names
+        if (each := about.last_for(name)) is not None
+    ]
+    return {"home": str(home.path), "party": home.party, "rooms": rooms, "meetings": meetings}
 
 
 def card(path: Path, role: str, dataset: str | None) -> dict[str, Any]:
@@ -41,7 +53,11 @@ def card(path: Path, role: str, dataset: str | None) -> dict[str, Any]:
 def described(path: Path, name: str) -> dict[str, Any]:
     """A room's contract, and what it discloses to whom."""
     home = Home.open(path.expanduser())
-    room = Rooms(home.rooms).load(name)
+    return told(home, Rooms(home.rooms).load(name))
+
+
+def told(home: Home, room: Room) -> dict[str, Any]:
+    """A contract in words and numbers, also one that is not in force yet."""
     contract = room.contract
     return {
         **line(room),
@@ -67,6 +83,43 @@ def verified(path: Path, name: str) -> dict[str, Any]:
     contract = room.in_force(dt.datetime.now(dt.UTC))
     steps = STEPS if room.annexes is not None else STEPS[:-1]
     return {"room": contract.room, "digest": contract.digest(), "expires": contract.expires, "steps": list(steps)}
+
+
+def state_of(home: Home, meeting: Meeting) -> dict[str, Any]:
+    """Where a meeting stands, as an English template with its parameters."""
+    return _plain(_state(home, meeting))
+
+
+def _state(home: Home, meeting: Meeting) -> Sentence:
+    waiting = {"parties": meeting.missing(home.party)}
+    if meeting.ended == "refused":
+        return Sentence("refused by {party}: {reason}", {"party": meeting.no[0], "reason": meeting.no[1]})
+    if meeting.ended:
+        return Sentence("in force")
+    if meeting.of:
+        return Sentence("change waiting for {parties}", waiting)
+    if meeting.offered is None and home.party not in meeting.cards:
+        return Sentence("invited by {party}", {"party": meeting.inviter})
+    return Sentence("waiting for {parties}", waiting)
+
+
+def state_of_room(room: Room) -> dict[str, Any]:
+    """Where a room stands, likewise."""
+    if room.left:
+        return _plain(Sentence("{party} left", {"party": room.left[0].party}))
+    missing = [each.name for each in room.contract.parties if each.name not in room.signed.signatures]
+    if missing:
+        return _plain(Sentence("waiting for {parties}", {"parties": missing}))
+    try:
+        room.in_force(dt.datetime.now(dt.UTC))
+    except (Refused, BadData):
+        over = dt.datetime.now(dt.UTC) >= dt.datetime.fromisoformat(room.contract.expires)
+        return _plain(Sentence("expired") if over else Sentence("not in force"))
+    return _plain(Sentence("in force"))
+
+
+def _plain(sentence: Sentence) -> dict[str, Any]:
+    return {"template": sentence.template, **sentence.params}
 
 
 def line(room: Room) -> dict[str, Any]:

@@ -27,6 +27,8 @@ SHARED = "by each of {identities}, how many pseudonyms both sides share, and whi
 def learns(contract: Contract) -> dict[str, list[Sentence]]:
     """What each party learns by a run of this contract, by the table of design.md."""
     found: dict[str, list[Sentence]] = {party.name: [] for party in contract.parties}
+    if contract.match.others:
+        return {**found, **_of_several(contract)}
     left, right = contract.owners
     for owner, other in ((left, right), (right, left)):
         found[owner] = [Sentence("the number of rows of {party}", {"party": other}), *_by_match(contract, owner)]
@@ -42,6 +44,31 @@ def learns(contract: Contract) -> dict[str, list[Sentence]]:
         identities = contract.dataset(contract.match.left).identities
         if len(identities) > 1:
             found[contract.match.host].insert(1, Sentence(SHARED, {"identities": named(identities)}))
+    return found
+
+
+def _of_several(contract: Contract) -> dict[str, list[Sentence]]:
+    """Where more than two owners share a room: each learns of the questions that line up its dataset."""
+    found, match = {}, contract.match
+    for owner in contract.owners:
+        parties = ", ".join(other for other in contract.owners if other != owner)
+        found[owner] = [Sentence("the number of rows of {parties}, of each by a question that lines up both",
+                                 {"parties": parties})]  # fmt: skip
+        if owner == match.receiver and match.output == "members":
+            found[owner].append(Sentence("which of its own rows matched, by each choice of datasets asked about"))
+        found[owner].append(_released(contract))
+        found[owner].append(Sentence("of questions that leave its dataset out, only how long the ledgers of parties "
+                                     "that it works with become"))  # fmt: skip
+        if contract.release.noise == "off":
+            found[owner].append(Sentence("whether one of these forbids a question of its own (noise is off)"))
+    found[match.host] = [
+        Sentence("the numbers of rows of the datasets that a question lines up, and how many pseudonyms any of these "
+                 "share"),
+        Sentence("how often each token of a value occurs, exact counts of groups, and the questions"),
+        Sentence("what changed between versions of a dataset"),
+        Sentence("no identity, label or amount"),
+        *map(Sentence, NOTES[SEVERAL]),
+    ]  # fmt: skip
     return found
 
 
@@ -87,7 +114,7 @@ def _by_match(contract: Contract, owner: str) -> list[Sentence]:
     return found
 
 
-WATERFALL = "waterfall"
+WATERFALL, SEVERAL = "waterfall", "several"
 NOISE_OFF = ("Noise is off: numbers are exact, groups below k are withheld.",)
 NOTES: dict[str, tuple[str, ...]] = {
     "keyed": ("Any owner together with the operator could open all tokens.",),
@@ -95,7 +122,17 @@ NOTES: dict[str, tuple[str, ...]] = {
     "vole": (),
     "oprf": ("One key answers for the whole key epoch; who asks is bound by the quota alone.",),
     "join-sum": ("The receiver learns the exact size of the overlap.",),
+    SEVERAL: (
+        "Any owner together with the operator could open the tokens of all owners, of every question in this room, "
+        "also of those that leave that owner's dataset out: who each row is, matched or not, which rows are one "
+        "person, and in which cell it is of each column asked about.",
+        "Together they could read exact counts of all groups, and take the noise out of every release, since the "
+        "operator draws it.",
+        "Together they could not open a person's amounts, which are encrypted under their owner's Paillier key; but an "
+        "operator that breaks the protocol could have that owner open sums of few people for them.",
+    ),
     WATERFALL: ("Several identities a person: whoever matches counts once, by the first that hits; sizes by identity "
               "are never released.",),
 }  # fmt: skip
-"""What a contract says beside its terms, by protocol; and where it matches by several identities."""
+"""What a contract says beside its terms, by protocol; where it matches by several identities; and, in place of that
+of keyed, where more than two owners share a room."""

@@ -73,11 +73,11 @@ def read(path: Path) -> tuple[Contract, tuple[Annex, ...]]:
 def _contract(draft: dict[str, Any]) -> tuple[Contract, tuple[Annex, ...]]:
     annexes: list[Annex] = []
     datasets = tuple(_dataset(name, dict(entry), annexes) for name, entry in draft.pop("datasets").items())
-    release = draft.pop("release")
+    release, match = draft.pop("release"), draft.pop("match")
     contract = Contract(
         parties=tuple(Party(name, **entry) for name, entry in draft.pop("parties").items()),
         datasets=datasets,
-        match=Match(**draft.pop("match")),
+        match=Match(**{**match, "others": tuple(match.get("others", ()))}),
         release=ReleaseRules(**{**_noised(release), "recipients": tuple(release["recipients"])}),
         slots=tuple(
             Slots(**{**entry, "by": tuple(entry.get("by", ())), "sums": tuple(entry.get("sums", ()))})
@@ -151,7 +151,7 @@ def _noised(release: dict[str, Any]) -> dict[str, Any]:
     return usual | release
 
 
-_LEFT_OUT = ("quota", "key", "updates", "sigma", "epsilon")
+_LEFT_OUT = ("quota", "key", "updates", "sigma", "epsilon", "others", "commitment")
 
 
 def _said(term: Match | Slots | ReleaseRules) -> dict[str, Any]:

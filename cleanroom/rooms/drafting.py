@@ -1,16 +1,18 @@
-"""Drafting: a contract from two parties' cards, as TOML to be read, edited and signed; nothing is signed here."""
+"""Drafting: a contract from its parties' cards, as TOML to be read, edited and signed; nothing is signed here."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from cleanroom.errors import UsageError
 from cleanroom.home import Home
-from cleanroom.rooms import cards, costs, draft
+from cleanroom.rooms import cards, costs, draft, room_secrets
 from cleanroom.rooms.assembly import Plan, assemble
 from cleanroom.rooms.cards import Card
-from cleanroom.rooms.choose import Wish, choose
+from cleanroom.rooms.choose import Choice, Wish, choose
 from cleanroom.rooms.contract import Contract
+from cleanroom.rooms.meetings import Asked
 from cleanroom.rooms.terms import Annex, Protocol, Slots
 
 
@@ -24,14 +26,9 @@ def new(path: Path, name: str, role: str, dataset: str, partners: Sequence[Path]
     own = cards.parse(cards.make(home, role, dataset), home.party)
     owners, operator = _sides(own, [cards.read(partner) for partner in partners])
     receiving = _receiver(receiver, owners)
-    rows = {each.party.name: each.rows for each in owners}
-    sending = next(each for each in owners if each.party.name != receiving)
-    slots = bool((sending.offer or {}).get("columns"))
-    several = max(each.identities for each in owners)
-    wish = Wish(rows[receiving], rows[sending.party.name], operator is not None, slots=slots, identities=several)
-    choice = choose(wish, link=costs.link(link))
+    choice = _choice(owners, operator, receiving, link)
     chosen: Any = choice.protocol if protocol == "auto" else protocol
-    contract, annexes = _drafted(Plan(name, chosen, receiving, k, purpose, noise=noise), owners, operator)
+    contract, annexes = _drafted(home, Plan(name, chosen, receiving, k, purpose, noise=noise), owners, operator)
     file = out or Path(f"{name}.toml")
     if file.exists():  # somebody may have edited it
         raise UsageError("There is a file {name} already.", "Name another with --out.", name=file.name)
@@ -48,40 +45,76 @@ def new(path: Path, name: str, role: str, dataset: str, partners: Sequence[Path]
     }
 
 
-def _sides(own: Card, partners: Sequence[Card]) -> tuple[tuple[Card, Card], Card | None]:
-    """The two owners, the merchant first, and the operator, if there is one."""
+def from_cards(home: Home, room: str, asked: Asked, found: Sequence[Card]) -> tuple[Contract, tuple[Annex, ...]]:
+    """The contract of cards that came over the wire, this party's own first, as its inviter wished it.
+
+    Raises UsageError, Refused or BadData where there can be none.
+    """
+    owners, operator = _sides(found[0], found[1:])
+    receiving = _receiver(asked.receiver, owners) if asked.receiver else _by_size(asked.protocol, owners)
+    choice = _choice(owners, operator, receiving, None)
+    chosen: Any = choice.protocol if asked.protocol == "auto" else asked.protocol
+    plan = Plan(room, chosen, receiving, asked.k, asked.purpose, asked.days, asked.noise)
+    return _drafted(home, plan, owners, operator)
+
+
+def _by_size(protocol: str, owners: Sequence[Card]) -> str:
+    """The owner with the most rows, who then hosts; where the few ask about the many, the one with the fewest."""
+    pick = min if protocol == "oprf" else max
+    return pick(owners, key=lambda each: each.rows).party.name
+
+
+def _choice(owners: Sequence[Card], operator: Card | None, receiving: str, link: str | None) -> Choice:
+    """`auto`, resolved. link: between the parties; None: one machine is assumed."""
+    rows = {each.party.name: each.rows for each in owners}
+    sending = max((each for each in owners if each.party.name != receiving), key=lambda each: each.rows)
+    slots = bool((sending.offer or {}).get("columns"))
+    several = max(each.identities for each in owners)
+    wish = Wish(rows[receiving], rows[sending.party.name], operator is not None, slots=slots, identities=several)
+    return choose(wish, link=costs.link(link))
+
+
+def _sides(own: Card, partners: Sequence[Card]) -> tuple[tuple[Card, ...], Card | None]:
+    """The owners and the operator, if there is one. Of two the merchant comes first, of more who drafts, since the
+    first draws the secret that they share."""
     operators = [each for each in partners if each.party.role == "operator"]
     others = [each for each in partners if each.party.role != "operator"]
-    if len(others) != 1 or len(operators) > 1:
-        raise UsageError("A room has two data owners and at most one operator.", "Give each partner's card once.")
-    other = others[0]
-    if other.offer is None:
+    if not others or len(operators) > 1 or len({each.party.name for each in (own, *partners)}) != 1 + len(partners):
         raise UsageError(
-            "The card of {party} offers no dataset.", "Ask for a card with --dataset.", party=other.party.name
+            "A room has two data owners or more and at most one operator.", "Give each partner's card once."
         )
-    if own.offer is not None and own.offer["name"] == other.offer["name"]:
-        name = other.offer["name"]
-        raise UsageError(
-            "Both sides call their dataset {name}.", "Add one of them again under another name.", name=name
-        )
-    owners = (other, own) if other.party.role == "merchant" and own.party.role != "merchant" else (own, other)
-    return owners, operators[0] if operators else None
+    for other in others:
+        if other.offer is None:
+            raise UsageError(
+                "The card of {party} offers no dataset.", "Ask for a card with --dataset.", party=other.party.name
+            )
+    names = [each.offer["name"] for each in (own, *others) if each.offer is not None]
+    for name in names:
+        if names.count(name) > 1:
+            raise UsageError(
+                "Both sides call their dataset {name}.", "Add one of them again under another name.", name=name
+            )
+    last = len(others) == 1 and others[0].party.role == "merchant" and own.party.role != "merchant"
+    return (*others, own) if last else (own, *others), operators[0] if operators else None
 
 
-def _receiver(wanted: str, owners: tuple[Card, Card]) -> str:
+def _receiver(wanted: str, owners: Sequence[Card]) -> str:
     """The owner meant, by name or by role."""
     found = [each.party.name for each in owners if wanted in (each.party.name, each.party.role)]
     if len(found) != 1:
         names = ", ".join(each.party.name for each in owners)
-        raise UsageError("{name} is not one of the two data owners.", "They are: {names}.", name=wanted, names=names)
+        raise UsageError("{name} is not one of the data owners.", "They are: {names}.", name=wanted, names=names)
     return found[0]
 
 
-def _drafted(plan: Plan, owners: tuple[Card, Card], operator: Card | None) -> tuple[Contract, tuple[Annex, ...]]:
+def _drafted(home: Home, plan: Plan, owners: Sequence[Card],
+             operator: Card | None) -> tuple[Contract, tuple[Annex, ...]]:  # fmt: skip
     if operator is not None and plan.protocol != "keyed":
         raise UsageError("In {protocol} an operator has nothing to do.", "Leave its card out.", protocol=plan.protocol)
     host = operator.party.name if operator is not None else plan.receiver
     slots = [found for each in owners if each.party.name != host and (found := _slots(each, plan.protocol))]
+    if len(owners) > 2:
+        plan = replace(plan, commitment=room_secrets.draw(home))
     return assemble(plan, owners, None if operator is None else operator.party, slots)
 
 

@@ -8,34 +8,42 @@ calls `check` has made sure before that the caller holds the key it names (by a 
 
 import datetime as dt
 import json
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 from cleanroom import canonical, private_files
+from cleanroom.access.matrix import CALLS, GRANTABLE
 from cleanroom.errors import BadData, Refused, UsageError
 from cleanroom.files import write_bytes
 from cleanroom.home import Home
 from cleanroom.keys import PublicKeys, verify
 from cleanroom.rooms.terms import _named
 
-FORMAT = "cleanroom-grants/1"
-GRANT_LABEL = "cleanroom/grant/1"
+FORMAT = "cleanroom-grants/2"
+FIRST_FORMAT = "cleanroom-grants/1"
+"""Of grants without channels and columns; what was given in it is for all of them."""
+GRANT_LABEL = "cleanroom/grant/2"
+FIRST_LABEL = "cleanroom/grant/1"
 REVOCATION_LABEL = "cleanroom/revocation/1"
-CALLS = ("import", "draft", "sign", "query", "plan", "members", "audit", "budget", "forget", "grant")
-OWN = ("grant",)
-"""Calls that no grant gives."""
-EVERY_ROOM = "*"
-"""In place of names: all rooms, those to come too, and what is about the whole home (import, forget, the ledger)."""
+EVERY = "*"
+"""In place of names: all rooms, those to come too, and what is about the whole home (import, forget, the ledger); all
+channels; all columns."""
 MOST_DAYS = 366
+MOST_NAMES = 1_000
 _STORE = "grants.json"
 _LOCK = "grants.lock"
 _LIMIT = 1 << 24
+SCOPE = ("calls", "rooms", "channels", "columns")
+"""Entries of a grant that are lists of names."""
+_COLUMN = re.compile(r"[^\W\d_][\w-]{0,63}\..{1,64}")
 
 
 class GrantRefused(Refused):
-    """A call that no grant in force covers. code: grant, unknown, forged, revoked, expired, call or room."""
+    """A call that no grant in force covers. code: grant, unknown, forged, revoked, expired, call, room, channel or
+    columns."""
 
     def __init__(self, template: str, hint: str = "", *, code: str, **params: object) -> None:
         """`code`: for programs."""
@@ -48,9 +56,24 @@ class GrantRefused(Refused):
 
 
 @dataclass(frozen=True)
+class Scope:
+    """What a grant is about, as `Grant` has it."""
+
+    calls: tuple[str, ...]
+    rooms: tuple[str, ...]
+    channels: tuple[str, ...] = (EVERY,)
+    columns: tuple[str, ...] = (EVERY,)
+
+    def plain(self) -> dict[str, list[str]]:
+        """For JSON, each name once."""
+        return {name: list(dict.fromkeys(getattr(self, name))) for name in SCOPE}
+
+
+@dataclass(frozen=True)
 class Grant:
     """What `party` lets the holder of `key` do. key: Ed25519, 32 bytes in hex, of the one called `name`; calls: some of
-    `CALLS`; rooms: names, or `EVERY_ROOM`; created, expires: UTC in ISO 8601; number: which it is, from 1."""
+    `GRANTABLE`; rooms, channels: names; columns: as dataset.column; each of these three also `EVERY`; created, expires:
+    UTC in ISO 8601, it is in force between them; number: which it is, from 1; version: 1 for one of FIRST_FORMAT."""
 
     party: str
     name: str
@@ -60,28 +83,46 @@ class Grant:
     created: str
     expires: str
     number: int
+    channels: tuple[str, ...] = (EVERY,)
+    columns: tuple[str, ...] = (EVERY,)
+    version: int = 2
 
     def __post_init__(self) -> None:
         _typed(self)
         _named(self.name)
-        for room in self.rooms:
-            if room != EVERY_ROOM:
-                _named(room)
-        if not self.calls or not self.rooms or self.number < 1:
-            raise BadData("A grant names calls, rooms and its number.")
-        for call in self.calls:
-            if call not in CALLS or call in OWN:
-                allowed = ", ".join(each for each in CALLS if each not in OWN)
-                raise GrantRefused(
-                    "A grant cannot give this call.", "There are: {allowed}.", code="call", allowed=allowed
-                )
+        for named in (*self.rooms, *self.channels):
+            if named != EVERY:
+                _named(named)
+        if any(column != EVERY and not _COLUMN.fullmatch(column) for column in self.columns):
+            raise BadData("A column of a grant is not named as dataset.column.")
+        lists = [getattr(self, each) for each in SCOPE]
+        if not all(0 < len(each) <= MOST_NAMES for each in lists) or self.number < 1 or self.version not in (1, 2):
+            raise BadData("A grant names calls, rooms, channels, columns and its number.")
+        if any(call not in GRANTABLE for call in self.calls):
+            allowed = ", ".join(GRANTABLE)
+            raise GrantRefused("A grant cannot give this call.", "There are: {allowed}.", code="call", allowed=allowed)
         PublicKeys(_bytes(self.key), bytes(32))  # refuses keys under which a signature proves nothing
         if not dt.timedelta() < _moment(self.expires) - _moment(self.created) <= dt.timedelta(days=MOST_DAYS):
             raise _too_long()
 
+    @classmethod
+    def of(cls, scope: Scope, party: str, name: str, key: str, times: tuple[str, str], number: int) -> "Grant":
+        """A grant of that scope, each name once; times: created and expires."""
+        calls, rooms, channels, columns = (tuple(each) for each in scope.plain().values())
+        return cls(party, name, key, calls, rooms, *times, number, channels, columns)
+
+    @property
+    def scope(self) -> Scope:
+        """What it is about."""
+        return Scope(self.calls, self.rooms, self.channels, self.columns)
+
     def message(self) -> bytes:
         """What is signed."""
-        return canonical.encode(_plain(self))
+        return canonical.encode(plain(self))
+
+    def verify(self, key: bytes, signature: str) -> None:
+        """Raises BadData unless the party with this signing key signed the grant."""
+        verify(key, GRANT_LABEL if self.version == 2 else FIRST_LABEL, self.message(), _bytes(signature))
 
 
 @dataclass(frozen=True)
@@ -97,7 +138,11 @@ class Revocation:
 
     def message(self) -> bytes:
         """What is signed."""
-        return canonical.encode(_plain(self))
+        return canonical.encode(plain(self))
+
+    def verify(self, key: bytes, signature: str) -> None:
+        """Raises BadData unless the party with this signing key signed the revocation."""
+        verify(key, REVOCATION_LABEL, self.message(), _bytes(signature))
 
 
 @dataclass(frozen=True)
@@ -113,44 +158,61 @@ class Held:
         return {revocation.number for revocation, _ in self.revocations}
 
 
-def check(home: Home, who: bytes, call: str, room: str, now: dt.datetime) -> None:
+@dataclass(frozen=True)
+class Call:
+    """What is asked for, as `check` has it."""
+
+    name: str
+    room: str
+    columns: Sequence[str] = ()
+    channel: str = ""
+
+
+def check(home: Home, who: bytes, call: str, room: str, now: dt.datetime, *, columns: Sequence[str] = (),
+          channel: str = "") -> None:  # fmt: skip
     """Raises GrantRefused unless the key `who` (Ed25519, 32 bytes) may make this call.
 
-    room: its name, or "" for a call about the whole home; now: with its zone. One grant must cover all of it:
-    1. signed by this party, for this key, 2. not revoked, 3. begun and not expired, 4. for this call, 5. for this room.
+    room: its name, or "" for a call about the whole home; now: with its zone; columns: all that it uses, as
+    dataset.column; channel: where a crowd goes, or "". One grant must cover all of it:
+    1. signed by this party, for this key, 2. not revoked, 3. begun and not expired, 4. for this call, 5. for this room,
+    6. for this channel, 7. for every column.
     """
     if call not in CALLS:
         raise UsageError("There is no call {call}.", call=call)
     own = home.keys.public.signing
     if who == own:
         return
-    if call in OWN:
-        raise GrantRefused("Only the party itself gives grants.", "Ask the party.", code="grant")
+    if call not in GRANTABLE:
+        raise GrantRefused("Only the party itself may make this call.", "Ask the party.", code="grant")
     held = load(home)
     furthest = -1
     for grant, signature in held.grants:
         if grant.key == who.hex():
-            step = _step(grant, signature, home, held.revoked, (call, room), now)
+            step = _step(grant, signature, home, held.revoked, Call(call, room, columns, channel), now)
             if step == len(_STEPS):
                 return
             furthest = max(furthest, step)
     raise _refusal(_STEPS[furthest] if furthest >= 0 else "unknown")
 
 
-def add(home: Home, name: str, key: str, calls: Iterable[str], rooms: Iterable[str], expires: dt.datetime) -> Grant:
-    """A new grant by this home's party, kept at return. key: 32 bytes in hex. Raises GrantRefused, BadData."""
+def add(home: Home, name: str, key: str, scope: Scope, expires: dt.datetime,
+        begins: dt.datetime | None = None) -> tuple[Grant, str]:  # fmt: skip
+    """A new grant by this home's party, kept at return, and its signature in hex.
+
+    key: 32 bytes in hex; begins: now, unless said. Raises GrantRefused, BadData.
+    """
+    times = (_text(begins or _now()), _text(expires))
     with private_files.locked(home.path / _LOCK):
         held = load(home)
         numbers = [grant.number for grant, _ in held.grants] + [gone.number for gone, _ in held.revocations]
-        terms = (tuple(dict.fromkeys(calls)), tuple(dict.fromkeys(rooms)), _text(_now()), _text(expires))
-        grant = Grant(home.party, name, key.strip().lower(), *terms, max(numbers, default=0) + 1)
+        grant = Grant.of(scope, home.party, name, key.strip().lower(), times, max(numbers, default=0) + 1)
         signature = home.keys.sign(GRANT_LABEL, grant.message()).hex()
         _save(home, Held((*held.grants, (grant, signature)), held.revocations))
-    return grant
+    return grant, signature
 
 
-def revoke(home: Home, number: int) -> Revocation:
-    """The end of a grant, kept at return. Raises UsageError where there is no such grant."""
+def revoke(home: Home, number: int) -> tuple[Revocation, str]:
+    """The end of a grant, kept at return, and its signature in hex. Raises UsageError where there is no such grant."""
     with private_files.locked(home.path / _LOCK):
         held = load(home)
         if number not in {grant.number for grant, _ in held.grants}:
@@ -158,36 +220,30 @@ def revoke(home: Home, number: int) -> Revocation:
         revocation = Revocation(home.party, number, _text(_now()))
         signature = home.keys.sign(REVOCATION_LABEL, revocation.message()).hex()
         _save(home, Held(held.grants, (*held.revocations, (revocation, signature))))
-    return revocation
+    return revocation, signature
 
 
 def state(home: Home, grant: Grant, signature: str, held: Held, now: dt.datetime) -> str:
-    """Of a list: 'in force', or why a grant is not: forged, revoked or expired."""
-    step = _step(grant, signature, home, held.revoked, (grant.calls[0], grant.rooms[0]), now)
-    return _STEPS[step] if step < _STEPS.index("call") else "in force"
+    """Of a list: 'in force', or why a grant is not: forged, revoked, pending or expired."""
+    call = Call(grant.calls[0], grant.rooms[0])
+    step = _step(grant, signature, home, held.revoked, call, now)
+    found = _STEPS[step] if step < _STEPS.index("call") else "in force"
+    return "pending" if found == "expired" and now < _moment(grant.created) else found
 
 
 def listed(path: Path) -> dict[str, Any]:
     """The grants of a home."""
     home = Home.open(path.expanduser())
     held, now = load(home), _now()
-    lines = [{**_plain(grant), "state": state(home, grant, signature, held, now)} for grant, signature in held.grants]
+    lines = [{**_told(grant), "state": state(home, grant, signature, held, now)} for grant, signature in held.grants]
     return {"home": str(home.path), "party": home.party, "grants": lines}
 
 
-def given(path: Path, name: str, key: str, calls: Sequence[str], rooms: Sequence[str], days: int) -> dict[str, Any]:
-    """`add` for so many days from now."""
+def days_from_now(days: int) -> dt.datetime:
+    """The end of a grant for so many days. Raises GrantRefused."""
     if not 1 <= days <= MOST_DAYS:
         raise _too_long()
-    home = Home.open(path.expanduser())
-    grant = add(home, name, key, calls, rooms, _now() + dt.timedelta(days=days))
-    return {"home": str(home.path), **_plain(grant)}
-
-
-def ended(path: Path, number: int) -> dict[str, Any]:
-    """`revoke`."""
-    home = Home.open(path.expanduser())
-    return {"home": str(home.path), **_plain(revoke(home, number))}
+    return _now() + dt.timedelta(days=days)
 
 
 def load(home: Home) -> Held:
@@ -197,36 +253,36 @@ def load(home: Home) -> Held:
         return Held()
     try:
         value = json.loads(private_files.read(path, _LIMIT))
-        if value["format"] != FORMAT:
+        if value["format"] not in (FORMAT, FIRST_FORMAT):
             raise BadData("The grants of this home have a format that this version does not know.")
-        held = Held(tuple(_parsed(Grant, each) for each in value["grants"]),
-                    tuple(_parsed(Revocation, each) for each in value["revocations"]))  # fmt: skip
+        held = Held(tuple(map(grant_from, value["grants"])), tuple(map(revocation_from, value["revocations"])))
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError, GrantRefused) as error:
         raise BadData("The file of the grants is damaged.", "Restore it from a backup.") from error
     for revocation, signature in held.revocations:
-        verify(home.keys.public.signing, REVOCATION_LABEL, revocation.message(), _bytes(signature))
+        revocation.verify(home.keys.public.signing, signature)
     return held
 
 
-_STEPS = ("forged", "revoked", "expired", "call", "room")
+_STEPS = ("forged", "revoked", "expired", "call", "room", "channel", "columns")
 
 
-def _step(grant: Grant, signature: str, home: Home, revoked: set[int], what: tuple[str, str], now: dt.datetime) -> int:
+def _step(grant: Grant, signature: str, home: Home, revoked: set[int], call: Call, now: dt.datetime) -> int:
     """The first of `_STEPS` that fails, or their number."""
-    call, room = what
     holds = (
         grant.party == home.party and _signed(home, grant, signature),
         grant.number not in revoked,
         _moment(grant.created) <= now < _moment(grant.expires),
-        call in grant.calls,
-        EVERY_ROOM in grant.rooms or (room != "" and room in grant.rooms),
+        call.name in grant.calls,
+        EVERY in grant.rooms or (call.room != "" and call.room in grant.rooms),
+        EVERY in grant.channels or call.channel == "" or call.channel in grant.channels,
+        EVERY in grant.columns or set(call.columns) <= set(grant.columns),
     )
     return holds.index(False) if False in holds else len(_STEPS)
 
 
 def _signed(home: Home, grant: Grant, signature: str) -> bool:
     try:
-        verify(home.keys.public.signing, GRANT_LABEL, grant.message(), _bytes(signature))
+        grant.verify(home.keys.public.signing, signature)
     except BadData:
         return False
     return True
@@ -249,36 +305,62 @@ def _refusal(code: str) -> GrantRefused:
         return GrantRefused("No grant is for this call.", "Ask the party for one.", code=code)
     if code == "room":
         return GrantRefused("No grant for this call is for this room.", "Ask the party for one.", code=code)
+    if code == "channel":
+        return GrantRefused("No grant for this call is for this channel.", "Ask the party for one.", code=code)
+    if code == "columns":
+        return GrantRefused("No grant for this call is for all of its columns.", "Ask about others.", code=code)
     return GrantRefused("The party has granted this key nothing.", "Ask the party for a grant.", code=code)
 
 
 def _save(home: Home, held: Held) -> None:
     content: canonical.Json = {
         "format": FORMAT,
-        "grants": [{**_plain(grant), "signature": signature} for grant, signature in held.grants],
-        "revocations": [{**_plain(gone), "signature": signature} for gone, signature in held.revocations],
+        "grants": [{**plain(grant), "signature": signature} for grant, signature in held.grants],
+        "revocations": [{**plain(gone), "signature": signature} for gone, signature in held.revocations],
     }
     write_bytes(home.path / _STORE, canonical.encode(content))
 
 
-def _plain(term: Grant | Revocation) -> dict[str, canonical.Json]:
-    return {each.name: getattr(term, each.name) for each in fields(term)}
+def plain(term: Grant | Revocation) -> dict[str, canonical.Json]:
+    """As it is signed, kept and sent: of version 1 without what that had not."""
+    found = {each.name: getattr(term, each.name) for each in fields(term)}
+    first = found.get("version") == 1
+    return {name: value for name, value in found.items() if not (first and name in _SECOND)}
 
 
-def _parsed(kind: Any, value: dict[str, Any]) -> Any:
-    """A grant or revocation with its signature, of its stored form."""
-    plain = {name: tuple(item) if isinstance(item, list) else item for name, item in value.items()}
-    signature = plain.pop("signature")
+def grant_from(value: dict[str, Any]) -> tuple[Grant, str]:
+    """A grant and its signature, of `plain` with the signature. Raises BadData, GrantRefused, TypeError, KeyError."""
+    term, signature = _lists(value)
+    return Grant(**{"version": 1, **term}), signature
+
+
+def revocation_from(value: dict[str, Any]) -> tuple[Revocation, str]:
+    """A revocation, likewise."""
+    term, signature = _lists(value)
+    return Revocation(**term), signature
+
+
+_SECOND = ("channels", "columns", "version")
+
+
+def _told(grant: Grant) -> dict[str, Any]:
+    """All of it, for people and programs."""
+    return {each.name: getattr(grant, each.name) for each in fields(grant)}
+
+
+def _lists(value: dict[str, Any]) -> tuple[dict[str, Any], str]:
+    term = {name: tuple(item) if isinstance(item, list) else item for name, item in value.items()}
+    signature = term.pop("signature")
     if not isinstance(signature, str):
         raise TypeError
-    return kind(**plain), signature
+    return term, signature
 
 
 def _typed(term: Any) -> None:
     for each in fields(term):
         value = getattr(term, each.name)
         fits = all(type(item) is str for item in value) if type(value) is tuple else type(value) is each.type
-        if not fits or (type(value) is tuple) != (each.name in ("calls", "rooms")):
+        if not fits or (type(value) is tuple) != (each.name in SCOPE):
             raise BadData("The entry {entry} of a grant is of another type.", entry=each.name)
 
 

@@ -13,39 +13,47 @@ from cleanroom.errors import BadData, Refused, UsageError
 from cleanroom.files import write_bytes
 from cleanroom.home import Home
 from cleanroom.keys import verify
-from cleanroom.rooms import draft, paillier_keys
+from cleanroom.rooms import draft, paillier_keys, room_secrets
 from cleanroom.rooms.contract import LABEL, Contract, SignedContract
 from cleanroom.rooms.desk import line
 from cleanroom.rooms.keeping import keep
-from cleanroom.rooms.store import Room, Rooms, from_plain, gathered, to_plain
+from cleanroom.rooms.store import Room, Rooms, another, from_plain, gathered, to_plain
 
 
 def sign(path: Path, file: Path, out: Path | None) -> dict[str, Any]:
     """Sign a draft or a contract that others sent, keep it, and write it for the partners.
 
-    1. No signature under it is wrong. 2. It is not expired. 3. It does not replace another contract in force. 4. What
+    1. No signature under it is wrong. 2. It is not expired. 3. It does not replace another contract in force, unless
+    all have signed that it does, this party too: then this home is older than that, restored from a backup. 4. What
     this party promises is there. 5. It names this party's keys.
     """
     from cleanroom.node.jobs import check_own  # pyarrow and DuckDB: only where something is signed
 
     home = Home.open(path.expanduser())
     offered = _offered(file)
-    _check_signatures(offered.signed)  # 1
-    _check_expiry(offered.contract)  # 2
-    room = _for(home.party, _with_kept(offered, Rooms(home.rooms)))  # 3
+    check_signatures(offered.signed)  # 1
+    check_expiry(offered.contract)  # 2
+    kept = Rooms(home.rooms)
+    room = for_party(home.party, _with_kept(offered, kept))  # 3
+    held = kept.load(room.contract.room).contract.digest() if room.contract.room in kept.names() else ""
     check_own(home, room)  # 4
     room = with_signature(home, room)  # 5
     shared = out or Path(f"{room.contract.room}.room.json")
-    keep(home, room)  # before anybody gets the signature: what cannot be kept is not signed
+    # before anybody gets the signature: what cannot be kept is not signed
+    keep(home, room, instead_of=held if held != room.contract.digest() else "")
     for_operator = _share(room, shared)
     missing = [party.name for party in room.contract.parties if party.name not in room.signed.signatures]
     return {**line(room), "party": home.party, "path": str(shared), "for_operator": for_operator, "missing": missing}
 
 
 def with_signature(home: Home, room: Room) -> Room:
-    """The room with this party's signature, and with the Paillier key that the contract names for its slots."""
+    """The room with this party's signature, with the Paillier key that the contract names for its slots, and of the
+    owner of the left dataset with the secret that more than two owners share. Raises Refused where another owner has
+    not got that."""
+    secrets = room_secrets.offered(home, room.contract, room.secrets)
     signed = room.signed.sign(home.party, home.keys)
-    return gathered(room, [Room(signed, None, paillier_keys.offered(home, room.contract))])
+    keys = paillier_keys.offered(home, room.contract)
+    return gathered(room, [Room(signed, None, keys, secrets=secrets)])
 
 
 def _offered(file: Path) -> Room:
@@ -60,13 +68,15 @@ def _offered(file: Path) -> Room:
         raise BadData("{name} is not a contract.", "Ask the partner for it again.", name=file.name) from error
 
 
-def _check_signatures(signed: SignedContract) -> None:
+def check_signatures(signed: SignedContract) -> None:
+    """Raises BadData for a signature that is not its party's."""
     for name, signature in signed.signatures.items():
         key = bytes.fromhex(signed.contract.party(name).signing)
         verify(key, LABEL, bytes.fromhex(signed.contract.digest()), bytes.fromhex(signature))
 
 
-def _check_expiry(contract: Contract) -> None:
+def check_expiry(contract: Contract) -> None:
+    """Raises Refused where it has ended already."""
     if dt.datetime.now(dt.UTC) >= dt.datetime.fromisoformat(contract.expires):
         raise Refused("The contract is not in force: it runs from {start} to {end}.", "Agree on a new one.",
                       start=contract.created, end=contract.expires)  # fmt: skip
@@ -82,15 +92,19 @@ def _with_kept(offered: Room, kept: Rooms) -> Room:
     held = kept.load(offered.contract.room)
     if held.contract.digest() == offered.contract.digest():
         return gathered(offered, [held])
-    if len(held.signed.signatures) == len(held.contract.parties):
-        raise Refused(
-            "The room {room} has another contract, which all have signed.", "Give the new one another name.",
-            room=offered.contract.room,
-        )  # fmt: skip
+    if held.complete and not _follows(offered, held):
+        raise another(offered.contract.room)
     return offered
 
 
-def _for(name: str, room: Room) -> Room:
+def _follows(offered: Room, held: Room) -> bool:
+    """Whether all who signed the contract that is in force have signed this one later."""
+    before, after = held.contract, offered.contract
+    later = dt.datetime.fromisoformat(after.created) > dt.datetime.fromisoformat(before.created)
+    return offered.complete and set(before.parties) == set(after.parties) and later
+
+
+def for_party(name: str, room: Room) -> Room:
     """The room as this party may hold it. Raises BadData where a data owner got it without the labels."""
     if room.contract.party(name).role == "operator":
         return Room(room.signed, None, room.keys)

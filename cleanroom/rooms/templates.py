@@ -152,11 +152,11 @@ def check_allowed(contract: Contract, asked: Ask, template: str | None) -> None:
 
 def check_asked(home: Home, room: Room, by: Sequence[str], sums: Sequence[str],
                 where: Sequence[Sequence[tuple[str, Sequence[int | str]]]], *, template: str | None,
-                values: Mapping[str, str]) -> None:  # fmt: skip
+                values: Mapping[str, str], over: Sequence[str] = ()) -> None:  # fmt: skip
     """At an owner that was asked about the match: raises Refused unless the question is one that the room allows.
 
-    template: digest of the one that the asker names; where: disjoint boxes of cells, none for everybody. What was asked
-    is made anew from this home's own store, and must be the same.
+    template: digest of the one that the asker names; where: disjoint boxes of cells, none for everybody; over: as of an
+    `Ask`. What was asked is made anew from this home's own store, and must be the same.
     """
     if room.contract.release.queries == "free" and template is None:
         return
@@ -166,6 +166,7 @@ def check_asked(home: Home, room: Room, by: Sequence[str], sums: Sequence[str],
     asked, found = resolve(home, room, template, values)
     boxes = [] if asked.chosen.everybody else asked.chosen.plain()
     same = found == template and boxes == [[[name, list(cells)] for name, cells in box] for box in where]
+    same = same and asked.over == tuple(over)
     if not same or (asked.table, list(asked.by), list(asked.sums)) != (gate.MATCHED, list(by), list(sums)):
         raise Refused("This is not the question that the template asks.")
 

@@ -27,6 +27,7 @@ MEMBERS_ONLY = ("vole", "oprf")
 SEVERAL = ("keyed", "vole", "dh")
 """Protocols that can match by several identities a person: at the operator, or run by run (protocols.psi.waterfall)."""
 MOST_IDENTITIES = 16
+MOST_OWNERS = 8
 MOST_KIND_BYTES = 32
 KINDS = ("category", "bucket", "amount")
 MOST_CELLS = 256
@@ -178,11 +179,12 @@ class Slots:
 
 @dataclass(frozen=True)
 class Match:
-    """How two datasets are lined up: by which protocol, where, and what the receiver gets of it.
+    """How datasets are lined up: by which protocol, where, and what the receiver gets of it.
 
     quota: in `oprf` alone, how many identities the receiver may ask about within one key epoch.
     updates: in `keyed`, and where `dh` gives members, a run goes on from the last one of its epoch; left out of what is
-    signed where false.
+    signed where false. others: in `keyed` alone, further datasets; commitment: then, to the secret that all owners
+    share (cleanroom.rooms.room_secrets), in hex; both left out of what is signed where there are two.
     """
 
     protocol: Protocol
@@ -193,10 +195,18 @@ class Match:
     output: Output = "members"
     quota: int = 0
     updates: bool = False
+    others: tuple[str, ...] = ()
+    commitment: str = ""
+
+    @property
+    def datasets(self) -> tuple[str, ...]:
+        """All that the room lines up."""
+        return (self.left, self.right, *self.others)
 
     def __post_init__(self) -> None:
         _typed(self)
         _one_of("protocol", self.protocol, PROTOCOLS)
+        self._check_others()
         _one_of("output", self.output, ("members", "size"))
         if self.protocol == "join-sum" and self.output != "size":
             raise Refused("In join-sum nobody may learn the matched rows.", 'Set output = "size", or use dh.')
@@ -212,6 +222,26 @@ class Match:
             raise Refused(
                 "Only keyed, and dh where the receiver has members, can go on from an earlier run.",
                 "Leave updates out of the contract.",
+            )
+
+    def _check_others(self) -> None:
+        if self.others and self.protocol != "keyed":
+            raise Refused(
+                "{protocol} lines up two datasets, not {count}.",
+                "More than two owners need keyed, with a third party as operator.",
+                protocol=self.protocol,
+                count=len(self.datasets),
+            )
+        if len(self.datasets) > MOST_OWNERS:
+            raise Refused("A room has {most} data owners at most.", most=MOST_OWNERS)
+        if self.others and self.updates:
+            raise Refused(
+                "With more than two owners no run goes on from an earlier one.", "Leave updates out of the contract."
+            )
+        if bool(self.others) != bool(self.commitment) or not re.fullmatch("(?:[0-9a-f]{64})?", self.commitment):
+            raise BadData(
+                "A contract of more than two owners names the digest of the secret they share, and no other does.",
+                "cleanroom room new draws the secret and writes its digest into the draft.",
             )
 
 

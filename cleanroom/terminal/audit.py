@@ -1,4 +1,4 @@
-"""`audit verify` and `audit export` for people: the steps that held, what was spent, what to compare."""
+"""`audit` for people: what happened, the steps that held, what was spent, what to compare."""
 
 from typing import Any
 
@@ -8,6 +8,25 @@ from cleanroom.lang import t
 from cleanroom.ledger.spending import as_rho
 from cleanroom.terminal import show
 from cleanroom.terminal.rooms import steps_shown
+
+_PARTIES = ("party", "peer", "host", "receiver")
+"""Parameters of entries that are parties, whose usual names are translated."""
+
+
+def entries_shown(console: Console, result: dict[str, Any]) -> None:
+    """The ledger, an entry a line, with who asked."""
+    rows = [(each["seq"], each["time"], _entry(each)) for each in result["entries"]]
+    title = t("Ledger of {party}", party=t(result["party"]))
+    show.table(console, title, (t("entry"), t("time (UTC)"), t("what happened")), rows)
+
+
+def _entry(entry: dict[str, Any]) -> str:
+    params = {name: t(str(value)) if name in _PARTIES else value for name, value in entry["params"].items()}
+    what = t(entry["template"], **params)
+    if len(entry["asked_by"]) == 2:
+        party, who = entry["asked_by"]
+        return what + " " + t("({party}, asked by {who})", party=t(party), who=who)
+    return what + " " + t("(asked by {who})", who=t(entry["asked_by"][0])) if entry["asked_by"] else what
 
 
 def checked_shown(console: Console, result: dict[str, Any]) -> None:

@@ -56,3 +56,7 @@ LinkOption = Annotated[
 ]
 Explain = Annotated[bool, typer.Option("--explain", help="Say of every protocol what speaks for it or against it.")]
 AsOf = Annotated[str | None, typer.Option(help="The day on which the data end, as 2026-01-31; otherwise yesterday.")]
+PasswordFile = Annotated[
+    Path | None,
+    typer.Option(help="A file of mode 0600 with the password; otherwise CLEANROOM_PASSWORD, or you are asked."),
+]

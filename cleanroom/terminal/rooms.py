@@ -11,16 +11,19 @@ from cleanroom.terminal.reasons import kind
 
 
 def list_shown(console: Console, result: dict[str, Any]) -> None:
-    """A room a line."""
-    if not result["rooms"]:
+    """A room a line, also one that is still being agreed on."""
+    if not result["rooms"] and not result["meetings"]:
         show.line(console, t("No rooms yet. Draft one: {command}", command="cleanroom room new --help"))
         return
     rows = [
         (each["room"], each["protocol"], _parties(each["parties"]), f"{len(each['signed'])} / {len(each['parties'])}",
-         each["expires"][:10], t("yes") if each["in_force"] else t("no"))
+         each["expires"][:10], _state(each["state"]))
         for each in result["rooms"]
     ]  # fmt: skip
-    titles = (t("room"), t("protocol"), t("parties"), t("signed"), t("until"), t("in force"))
+    rows += [
+        (each["room"], "", _parties(each["parties"]), "", "", _state(each["state"])) for each in result["meetings"]
+    ]
+    titles = (t("room"), t("protocol"), t("parties"), t("signed"), t("until"), t("state"))
     show.table(console, t("Rooms of {party}", party=t(result["party"])), titles, rows)
 
 
@@ -67,7 +70,62 @@ def described_shown(console: Console, result: dict[str, Any]) -> None:
     ]
     show.table(console, t("Who learns what by a run"), (t("party"), t("learns")), rows)
     for note in result["notes"]:
-        show.line(console, t(note))
+        show.line(console, show.harmless(t(note)))
+
+
+def meeting_shown(console: Console, result: dict[str, Any]) -> None:
+    """How far the agreement on a room is."""
+    show.fact(console, t("Room"), result["room"] + (f" {short(result['digest'])}" if result["digest"] else ""))
+    show.fact(console, t("State"), _state(result["state"]))
+    _changes(console, result["changes"])
+
+
+def reviewed_shown(console: Console, result: dict[str, Any]) -> None:
+    """What waits, in words, and what can be done about it."""
+    show.fact(console, t("State"), _state(result["state"]))
+    for template, params in result["what"] if result["contract"] is None else result["what"][:3]:
+        show.line(console, show.harmless(t(template, **_named(params))))
+    _changes(console, result["changes"])
+    if result["contract"] is None:
+        show.line(console, t("Your answer would show:"))
+        for template, params in result["reveals"]:
+            show.line(console, show.harmless(t(template, **_named(params))))
+    else:
+        why = result["why"]
+        described_shown(console, result["contract"])
+        show.fact(console, t("Why this protocol"), t(why["template"], **why["params"]))
+    steps = {
+        "accept": ("cleanroom room accept {room}", "cleanroom room refuse {room} --reason …"),
+        "sign": ("cleanroom room sign {room}", "cleanroom room refuse {room} --reason …"),
+        "none": (),
+    }
+    for step in steps[result["step"]]:
+        show.line(console, t("Next: {command}", command=step.format(room=result["room"])))
+
+
+def left_shown(console: Console, result: dict[str, Any]) -> None:
+    """That a room is over, and who is told."""
+    show.line(console, t("The room {room} is left; nothing runs in it any more.", room=result["room"]))
+    show.line(console, t("Told to: {parties}", parties=_parties(result["told"])))
+
+
+def _changes(console: Console, changes: list[dict[str, Any]]) -> None:
+    """Differences a line; what protects less is marked."""
+    for each in changes:
+        text = show.harmless(t(each["template"], **{name: _word(value) for name, value in each["params"].items()}))
+        show.line(
+            console, t("{change} (weaker)", change=text) if each["weaker"] else text, "▼" if each["weaker"] else "·"
+        )
+
+
+def _word(value: Any) -> Any:
+    """A value of a term; the usual words translated."""
+    return t(value) if value in ("yes", "no", "off", "category", "bucket", "amount", "members", "size") else value
+
+
+def _state(state: dict[str, Any]) -> str:
+    params = {name: value for name, value in state.items() if name != "template"}
+    return t(state["template"], **_named(params))
 
 
 def verified_shown(console: Console, result: dict[str, Any]) -> None:
@@ -167,5 +225,6 @@ def _parties(names: list[str]) -> str:
 
 def _named(params: dict[str, Any]) -> dict[str, Any]:
     """Parameters of a text, with the usual names of parties translated."""
-    names = ("party", "peer", "host", "receiver")
-    return {name: t(str(value)) if name in names else value for name, value in params.items()}
+    names = ("party", "peer", "host", "receiver", "reason")
+    listed = {name: _parties(value) for name, value in params.items() if isinstance(value, list)}
+    return {name: t(str(value)) if name in names else value for name, value in params.items()} | listed

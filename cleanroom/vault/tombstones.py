@@ -51,6 +51,11 @@ class Tombstones:
         words = _words(np.concatenate([self.tokens, *(_tokens(self._key, some) for some in digests)]))
         return Tombstones(self.epoch + 1, np.unique(words, axis=0).view(np.uint8).reshape(-1, BLOCK), self._key)
 
+    def merged(self, other: "Tombstones") -> "Tombstones":
+        """These and the other's of the same key, under this epoch."""
+        words = _words(np.concatenate([self.tokens, other.tokens]))
+        return Tombstones(self.epoch, np.unique(words, axis=0).view(np.uint8).reshape(-1, BLOCK), self._key)
+
     @cached_property
     def _mine(self) -> NDArray[np.uint64]:
         return _words(self.tokens)

@@ -29,6 +29,9 @@ from cleanroom.vault.manifest import Manifest
 from cleanroom.vault.parts import Finish
 from cleanroom.vault.tombstones import Tombstones
 
+_FAR = 1 << 40
+"""Epochs among which a restored vault draws its next one: no two restores meet, nor one and what was lost."""
+
 
 @dataclass(frozen=True)
 class Forgotten:
@@ -155,6 +158,25 @@ class Vault:
                 removed[dataset.load().dataset] += self._settle(dataset, spared)
             epoch = self.epoch
         return Forgotten({name: rows for name, rows in removed.items() if rows}, epoch, len(spared.tokens))
+
+    def begin_again(self, newest: Path | None) -> int:
+        """After a restore: the tombstones of the file `newest`, or those there are, under an epoch never used before.
+
+        The epoch is part of every question, so that none counts as one that was paid for. Returns how many identities
+        are newly forgotten. Raises BadData where the file is not of this vault, or where one of its persons is missing.
+        """
+        with private_files.locked(self.path / "tombstones.lock"):
+            stones = self._tombstones()
+            known = len(stones.tokens)
+            if newest is not None:
+                later = tombstones.load(newest, self._keys, self._tombstone_key)
+                if later.epoch < stones.epoch or len(later.merged(stones).tokens) > len(later.tokens):
+                    raise BadData("{name} is an older list of forgotten persons than the vault's.", name=newest.name)
+                stones = later
+            replace(stones, epoch=stones.epoch + 1 + secrets.randbelow(_FAR)).save(self.path / "tombstones", self._keys)
+        for dataset in self._all():
+            self._settle(dataset, self._nobody)
+        return len(stones.tokens) - known
 
     def _remember(self, digests: Sequence[NDArray[np.uint8]]) -> Tombstones:
         """The tombstones, these among them, durably."""

@@ -1,8 +1,8 @@
 """Matching at a neutral operator: data owners share a room key that the operator lacks, and send it tokens.
 
-Symmetric cryptography only. The operator learns sizes, which tokens both sides have, and how often each value token
-occurs; no identity and no label of a value. Either owner together with the operator opens everything: the contract
-says so. What each message reveals to the operator:
+Symmetric cryptography only. The operator learns sizes, which tokens several have, and how often each value token
+occurs; no identity and no label of a value. Any owner together with the operator opens all tokens: the contract says
+so. What each message reveals to the operator:
 
     keyed.size       owner →   the number of rows, canaries included
     keyed.rows       owner →   tokens, ordered by themselves, with their columns' tokens and ciphertexts
@@ -344,21 +344,20 @@ def check_canaries(left: Bytes, right: Bytes, left_tokens: Bytes, right_tokens: 
 
     Raises ProtocolError unless both named the same common ones, which stand on both sides, and the others on one.
     """
-    return canaries_among(left, right, bulk.words(left_tokens), bulk.words(right_tokens))
+    return canaries_among([left, right], [bulk.words(left_tokens), bulk.words(right_tokens)])
 
 
-def canaries_among(left: Bytes, right: Bytes, left_tokens: Pair, right_tokens: Pair) -> Bytes:
-    """As `check_canaries`, with the tokens as words."""
-    common, own_left, own_right = left[: canary.COMMON], left[canary.COMMON :], right[canary.COMMON :]
-    named = bulk.words(np.concatenate([left, right]))
-    at_left, at_right = (bulk.index(*named, *tokens) >= 0 for tokens in (left_tokens, right_tokens))
-    own = slice(canary.COMMON, canary.COUNT)
-    agreed = (common == right[: canary.COMMON]).all(axis=1)
-    agreed &= at_left[: canary.COMMON] & at_right[canary.COUNT : canary.COUNT + canary.COMMON]
-    strays = np.concatenate([at_right[: canary.COUNT][own], at_left[canary.COUNT :][own]])
-    missing = np.concatenate([~at_left[: canary.COUNT][own], ~at_right[canary.COUNT :][own]])
-    canary.check(agreed, strays | missing)
-    return np.concatenate([common, own_left, own_right])
+def canaries_among(named: Sequence[Bytes], sent: Sequence[Pair]) -> Bytes:
+    """As `check_canaries`, of any number of sides: what each named, and all its tokens as words; uint8[4 + 2 m, 16]."""
+    words, sides = bulk.words(np.concatenate(named)), len(named)
+    found = np.stack([bulk.index(*words, *tokens) >= 0 for tokens in sent])
+    stands = found.reshape(sides, sides, canary.COUNT)  # at which side, named by which, which one
+    common = named[0][: canary.COMMON]
+    agreed = np.stack([(each[: canary.COMMON] == common).all(axis=1) for each in named])
+    own = stands[:, :, canary.COMMON :] != np.eye(sides, dtype=np.bool_)[:, :, None]
+    matched = stands[:, :, : canary.COMMON].reshape(-1, canary.COMMON)
+    canary.check(np.concatenate([agreed, matched]), own)
+    return np.concatenate([common, *(each[canary.COMMON :] for each in named)])
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,8 @@ from protocols import labels
 from protocols.psi import keyed
 from tests.room import world
 
+pytestmark = pytest.mark.usefixtures("near_engines")
+
 ROWS = 60
 
 

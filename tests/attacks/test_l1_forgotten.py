@@ -14,6 +14,8 @@ from cleanroom.importing import Wish, import_source
 from cleanroom.overlap.asked import Overlap
 from tests.room import world
 
+pytestmark = pytest.mark.usefixtures("near_engines")
+
 K = 50
 ROWS = 120
 VICTIM = 13_800_000_007

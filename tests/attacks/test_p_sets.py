@@ -21,6 +21,8 @@ from cleanroom.privacy.quotas import EPOCH, Limits, Seen, check_inputs
 from cleanroom.privacy.ranges import size_range
 from tests.room import world
 
+pytestmark = pytest.mark.usefixtures("near_engines")
+
 K = 100
 SIGMA = noise.DEFAULT_SIGMA
 RUNS = 30

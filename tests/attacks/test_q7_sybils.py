@@ -11,6 +11,8 @@ from cleanroom.privacy.history import DatasetVersion
 from cleanroom.privacy.quotas import Limits, Seen, check_inputs
 from tests.room import world
 
+pytestmark = pytest.mark.usefixtures("near_engines")
+
 K = 50
 FAKES = 10_000
 VICTIMS = 49

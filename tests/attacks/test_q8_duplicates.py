@@ -7,6 +7,8 @@ import pytest
 from cleanroom.overlap.asked import Overlap
 from tests.room import world
 
+pytestmark = pytest.mark.usefixtures("near_engines")
+
 K = 50
 PEOPLE = 60
 """Everybody of level a; the other side has them too."""

@@ -21,6 +21,8 @@ from cleanroom.overlap.asked import Overlap
 from tests.gate.parts import SCHEMA
 from tests.room.world import csv, prepare
 
+pytestmark = pytest.mark.usefixtures("near_engines")
+
 CANARY = "canary13912345678"
 """A value of the data: a category that too few people have to be declared."""
 

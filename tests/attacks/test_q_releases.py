@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pytest
 
 from cleanroom.enclave import subtraction
 from cleanroom.enclave.query import Query, Where
@@ -14,6 +15,8 @@ from cleanroom.overlap.asked import Overlap
 from cleanroom.privacy import accounting, noise
 from cleanroom.rooms.store import Room
 from tests.room.world import Ran, csv, prepare, run
+
+pytestmark = pytest.mark.usefixtures("near_engines")
 
 K = 50
 PEOPLE = 600

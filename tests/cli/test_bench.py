@@ -51,7 +51,7 @@ def test_a_fit_foretells_what_it_was_fitted_to_on_more_cores(monkeypatch: pytest
     assert costs.estimate("vole", 110_000, 110_000, machine, Link()).seconds == pytest.approx(2.5)
 
 
-@pytest.mark.parametrize("protocol", ["keyed", "dh", "oprf"])
+@pytest.mark.parametrize("protocol", ["keyed", "oprf"])
 def test_a_match_is_measured_in_processes_of_its_own(protocol: str) -> None:
     found = match(protocol, 200, 300)
     assert found.seconds > 0

@@ -87,6 +87,7 @@ def test_a_wish_that_cannot_be_granted_leaves_no_file(run: Run, files: Path, tmp
         assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.usefixtures("near_parties")
 def test_bad_input_leaves_no_file(run: Run, files: Path, tmp_path: Path) -> None:
     done = run("overlap", "gone.csv", files / "users.csv", "--members", tmp_path / "out.csv", "--json")
     assert done.code == 4

@@ -179,14 +179,14 @@ texts = st.lists(
 
 
 @given(texts)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_mobiles_as_the_judge_says(raws: list[str]) -> None:
     found = profile("cn-mobile/1").canonical(pa.array(raws, pa.string())).texts.to_pylist()
     assert found == [judge(raw) or "" for raw in raws]
 
 
 @given(texts, st.sampled_from(sorted(VECTORS)))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 def test_each_row_has_a_digest_or_a_reason_and_does_not_depend_on_its_neighbours(raws: list[str], name: str) -> None:
     used = profile(name)
     column = pa.array([None, *raws], pa.string())
@@ -343,7 +343,7 @@ def test_shapes_hold_no_value() -> None:
 
 
 @given(st.lists(st.text(max_size=20), max_size=20))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 def test_shapes_count_every_text_once(column: list[str]) -> None:
     assert sum(shapes(pa.array(column, pa.string())).values()) == sum(text != "" for text in column)
 

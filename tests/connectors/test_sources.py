@@ -251,7 +251,7 @@ def _outside(text: str) -> int:
     return end
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(st.text(st.sampled_from('a,"\n'), max_size=24))
 def test_records_end_where_quotes_as_the_parser_counts_them_say(text: str) -> None:
     assert boundary(text.encode(), ",", '"') == _outside(text)
@@ -264,7 +264,7 @@ def test_a_record_too_long_is_refused(tmp_path: Path, monkeypatch: pytest.Monkey
     assert isinstance(row, int) and 300_000 < row <= 400_002
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(
     rows=st.lists(st.lists(st.text(st.sampled_from("a1,\"\n\r金 '"), max_size=4), min_size=2, max_size=2), max_size=8),
     size=st.integers(1, 9),

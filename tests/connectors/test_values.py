@@ -42,7 +42,7 @@ def amounts(draw: st.DrawFn) -> tuple[str, Decimal]:
 
 
 @given(st.lists(amounts(), min_size=5, max_size=20), st.integers(0, 3))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 def test_amounts_as_decimal_says(rows: list[tuple[str, Decimal]], scale: int) -> None:
     exact = [int((value * 10**scale).quantize(Decimal(1), ROUND_HALF_UP, CONTEXT)) for _, value in rows]
     column = pa.array([text for text, _ in rows], pa.string())
@@ -52,7 +52,7 @@ def test_amounts_as_decimal_says(rows: list[tuple[str, Decimal]], scale: int) ->
 
 
 @given(st.lists(st.floats(-1e12, 1e12), max_size=30))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 def test_amounts_that_come_as_floats_count_as_their_shortest_text(values: list[float]) -> None:
     def judge(value: float) -> int:
         return int((Decimal(repr(value)) * 100).quantize(Decimal(1), ROUND_HALF_UP))
@@ -61,7 +61,7 @@ def test_amounts_that_come_as_floats_count_as_their_shortest_text(values: list[f
 
 
 @given(st.lists(st.one_of(st.none(), st.decimals(-(10**9), 10**9, places=2)), max_size=20))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=25, deadline=None)
 def test_amounts_that_come_as_decimals_or_integers(values: list[Decimal | None]) -> None:
     wanted = [None if value is None else int(value * 100) for value in values]
     assert parse_amount(pa.array(values, pa.decimal128(20, 2))).to_pylist() == wanted
@@ -94,7 +94,7 @@ def test_the_edge_of_what_an_amount_can_be() -> None:
 @given(
     st.lists(st.one_of(st.none(), st.text(max_size=12), st.text("0123456789.,¥万亿元()-+ ", max_size=12)), max_size=30)
 )
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=25, deadline=None)
 def test_arbitrary_texts_parse_or_become_null(values: list[str | None]) -> None:
     column = pa.array(values, pa.string())
     middle = len(values) // 2
@@ -106,7 +106,7 @@ def test_arbitrary_texts_parse_or_become_null(values: list[str | None]) -> None:
 
 
 @given(st.lists(st.floats(allow_nan=False, allow_infinity=False), max_size=20))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 def test_numbers_as_python_reads_them(values: list[float]) -> None:
     assert parse_number(pa.array([repr(value) for value in values], pa.string())).to_pylist() == values
 
@@ -128,7 +128,7 @@ WAYS = (
 
 
 @given(st.lists(st.tuples(DAYS, st.sampled_from(WAYS), st.times(), st.sampled_from(["", " {}", "T{}"])), max_size=20))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 def test_dates_as_they_are_written(rows: list[tuple[datetime.date, str, datetime.time, str]]) -> None:
     def text(day: datetime.date, way: str, time: datetime.time, suffix: str) -> str:
         clock = suffix.format(time.isoformat()) if way in WAYS[:3] else ""
@@ -154,7 +154,7 @@ def test_times_with_a_zone_fall_on_the_day_in_shanghai(moments: list[datetime.da
 
 
 @given(st.lists(st.datetimes(datetime.datetime(1901, 1, 1), datetime.datetime(2199, 1, 1)), max_size=20))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 def test_times_without_a_zone_are_utc_and_dates_as_written(moments: list[datetime.datetime]) -> None:
     texts = pa.array([moment.isoformat(" ", "seconds") for moment in moments], pa.string())
     whole = [moment.replace(microsecond=0) for moment in moments]
@@ -229,7 +229,7 @@ def test_truth_and_categories() -> None:
 
 
 @given(st.lists(st.text(max_size=10), max_size=20))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 def test_categories_as_the_judge_says(values: list[str]) -> None:
     table = {code: code - 0xFEE0 for code in range(0xFF01, 0xFF5F)} | {0x3000: 0x20}
 

@@ -12,6 +12,7 @@ from conformance import MARK, Make, SourceConformance, numbers_of, refusal, rows
 from xls_writer import write_xls
 
 from connectors.files import sheet
+from connectors.files import workbook as files
 from connectors.open import open_source
 from connectors.source import Rejected, Source
 
@@ -32,6 +33,13 @@ def workbook(path: Path, sheets: dict[str, Cells], merged: Sequence[str] = (), h
     return path
 
 
+@pytest.fixture
+def near(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Workbooks are read in this process: hostile ones, and one that is not, are by the real one."""
+    monkeypatch.setattr(files, "_read_apart", sheet.read)
+
+
+@pytest.mark.usefixtures("near")
 class TestXlsx(SourceConformance):
     first = 2
     many = 5_000  # the writer is slow
@@ -49,6 +57,7 @@ class TestXlsx(SourceConformance):
         return make
 
 
+@pytest.mark.usefixtures("near")
 class TestXls(SourceConformance):
     first = 2
     many = 1_500  # the writer here has one sector for its allocation table
@@ -92,6 +101,7 @@ def test_an_export_for_people(tmp_path: Path) -> None:
     assert list(source.rejected) == [Rejected(7, "total"), Rejected(11, "total"), Rejected(13, "note")]
 
 
+@pytest.mark.usefixtures("near")
 def test_groups_of_headers_above_known_ones(tmp_path: Path) -> None:
     rows: Cells = [
         ["基本信息", None, "消费信息", None],
@@ -103,6 +113,7 @@ def test_groups_of_headers_above_known_ones(tmp_path: Path) -> None:
     assert numbers_of(source) == [3]
 
 
+@pytest.mark.usefixtures("near")
 def test_numbers_never_have_exponents(tmp_path: Path) -> None:
     numbers = [13800138000, 13800138000.0, 1e15, 0.00001, 1.5e-7, -3, 123456789.25, 2**60]
     source = open_source(str(workbook(tmp_path / "a.xlsx", {"s": [["n", "m"], *([n, "x"] for n in numbers)]})))
@@ -112,6 +123,7 @@ def test_numbers_never_have_exponents(tmp_path: Path) -> None:
     assert [float(str(text)) for text in texts] == [float(number) for number in numbers]
 
 
+@pytest.mark.usefixtures("near")
 def test_the_largest_visible_sheet_is_read_and_others_can_be_named(tmp_path: Path) -> None:
     small, large = [["手机", "城市"], ["1", "a"]], [["手机", "城市"], ["2", "b"], ["3", "c"]]
     sheets: dict[str, Cells] = {"说明": [["只是说明"]], "小": small, "大": large, "藏": [*large, *large], "空": []}
@@ -125,6 +137,7 @@ def test_the_largest_visible_sheet_is_read_and_others_can_be_named(tmp_path: Pat
     refusal(lambda: sheet.read(path, "空"))
 
 
+@pytest.mark.usefixtures("near")
 def test_a_table_that_begins_further_in(tmp_path: Path) -> None:
     rows: Cells = [
         [],
@@ -139,6 +152,7 @@ def test_a_table_that_begins_further_in(tmp_path: Path) -> None:
     assert (rows_of(source), numbers_of(source)) == ([("1", "a"), ("2", None)], [4, 6])
 
 
+@pytest.mark.usefixtures("near")
 def test_xls_numbers_and_totals(tmp_path: Path) -> None:
     write_xls(
         tmp_path / "a.xls", [["会员名单"], ["手机号", "金额", "城市"], [13800138000.0, 12.5, "上海"], ["合计", 12.5]]

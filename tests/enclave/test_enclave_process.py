@@ -160,7 +160,7 @@ def test_killed_at_any_moment_it_leaves_an_error_by_name_and_no_file() -> None:
         with pytest.raises(Interrupted), enclave:
             enclave.load("m", table.schema, rows(enclave, after))
             if after == 11:  # it has the request, and is ended before the answer is read
-                enclave._wire.send(request="match", left="m", right="m")
+                enclave._wire.send(request="match", datasets=["m", "m"])
             os.kill(enclave.pid, signal.SIGKILL)
             enclave.match("m", "p")
         assert folder in left

@@ -47,7 +47,7 @@ def _condition(where: str) -> Condition | None:
         return None
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(where=CONDITIONS)
 def test_a_condition_means_what_a_database_says(where: str) -> None:
     """DuckDB judges: the same rows, NULLs and all."""
@@ -56,7 +56,7 @@ def test_a_condition_means_what_a_database_says(where: str) -> None:
     assert (_meant(condition) if condition else []) == rows.column(0).to_pylist()
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(left=CONDITIONS, right=CONDITIONS)
 def test_the_same_people_have_the_same_form(left: str, right: str) -> None:
     """However it is written: by De Morgan, doubled, with what does not matter added."""

@@ -41,6 +41,8 @@ from protocols.payload import FINGERPRINT_BYTES
 from protocols.psi import keyed as keyed_psi
 from tests.room import world
 
+pytestmark = pytest.mark.usefixtures("near_engines")
+
 ROWS, K, BITS = 160, 50, 2048
 BY = ("merchant.level", "platform.city")
 Prepared = tuple[dict[str, Home], Room, Query]

@@ -24,6 +24,8 @@ from protocols.oprf.keys import Quota
 from protocols.psi import oprf
 from tests.room import world
 
+pytestmark = pytest.mark.usefixtures("near_engines")
+
 Made = tuple[dict[str, Home], Query]
 FEW, MANY = range(60), range(10, 130)
 """Persons by number: those of the merchant, who asks, and of the platform."""

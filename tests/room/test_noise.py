@@ -25,6 +25,8 @@ from cleanroom.rooms.store import Room
 from protocols.errors import BadMessage
 from tests.room.world import Ran, csv, prepare, run
 
+pytestmark = pytest.mark.usefixtures("near_engines")
+
 K = 50
 PEOPLE = 1600
 MUCH = 10**9

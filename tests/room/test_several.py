@@ -20,6 +20,8 @@ from protocols.errors import BadMessage
 from tests.room import world
 from tests.room.test_roles import multiplicities, view
 
+pytestmark = pytest.mark.usefixtures("near_engines")
+
 K = 50
 BITS = 2048
 KINDS = ("phone", "email")
@@ -109,6 +111,7 @@ def test_members_are_those_of_the_model_where_many_share_identities(tmp_path: Pa
     assert result.outcomes["merchant"].size is None
 
 
+@pytest.mark.usefixtures("near_parties")
 @pytest.mark.parametrize(("operator", "protocol"), [(True, "keyed"), (False, "dh")])
 def test_a_whole_overlap_counts_a_person_once_in_cells_sums_and_members(
     operator: bool, protocol: str, tmp_path: Path

@@ -29,6 +29,8 @@ from protocols.paillier import cipher, keys
 from protocols.paillier.keys import PrivateKey
 from tests.room import world
 
+pytestmark = pytest.mark.usefixtures("near_engines")
+
 ROWS = 120
 People = dict[int, tuple[str, int]]
 """Person → level and money spent."""

@@ -12,7 +12,6 @@ import pytest
 from cleanroom import datasets
 from cleanroom.answer import updates
 from cleanroom.answer.epochs import Kept
-from cleanroom.enclave import handle
 from cleanroom.enclave.query import Query
 from cleanroom.errors import BadData, Refused
 from cleanroom.home import Home
@@ -28,8 +27,9 @@ from protocols.errors import BadMessage, PeerAborted
 from protocols.header import unpack
 from protocols.psi import keyed
 from protocols.psi.dh_update import ReceiverState, SenderState
-from tests.near import NearEngine
 from tests.room import world
+
+pytestmark = pytest.mark.usefixtures("near_engines")
 
 PROTOCOLS = ("keyed", "dh")
 NAMES = {"merchant": "crm", "platform": "users"}
@@ -94,11 +94,6 @@ class Made:
     def kept(self, party: str) -> Kept:
         home = self.homes[party]
         return Kept(home, Rooms(home.rooms).load("overlap").contract, 1)
-
-
-@pytest.fixture(autouse=True)
-def near(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(handle, "start", lambda **_: NearEngine())
 
 
 @pytest.fixture

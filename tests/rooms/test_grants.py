@@ -9,11 +9,12 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from typer.testing import CliRunner
 
 import cli
-from cleanroom import lang
+from cleanroom import canonical, lang
+from cleanroom.access.delegating import ended, given
 from cleanroom.errors import BadData, CleanroomError, UsageError
 from cleanroom.home import Home
 from cleanroom.rooms import grants
-from cleanroom.rooms.grants import GrantRefused
+from cleanroom.rooms.grants import GrantRefused, Scope
 
 SOON = dt.timedelta(days=30)
 
@@ -37,22 +38,22 @@ def stored(home: Home) -> dict[str, list[dict[str, object]]]:
 
 def test_what_was_granted_is_listed_until_it_is_revoked(home: Home) -> None:
     ada, bob = key(), key()
-    first = grants.given(home.path, "ada", ada.upper(), ["query", "query"], ["spring"], 30)
-    grants.given(home.path, "bob", bob, ["import"], ["*"], 1)
+    first = given(home.path, "ada", ada.upper(), Scope(("query", "query"), ("spring",)), 30)
+    given(home.path, "bob", bob, Scope(("import",), ("*",)), 1)
     assert (first["number"], first["calls"], first["key"]) == (1, ("query",), ada)
-    assert grants.ended(home.path, 1)["number"] == 1
-    grants.ended(home.path, 1)
+    assert ended(home.path, 1)["number"] == 1
+    ended(home.path, 1)
     listed = grants.listed(home.path)["grants"]
     assert [(each["number"], each["name"], each["state"]) for each in listed] == [
         (1, "ada", "revoked"), (2, "bob", "in force"),
     ]  # fmt: skip
-    assert grants.given(home.path, "eve", key(), ["query"], ["spring"], 30)["number"] == 3
+    assert given(home.path, "eve", key(), Scope(("query",), ("spring",)), 30)["number"] == 3
     with pytest.raises(UsageError, match="no grant 4"):
         grants.revoke(home, 4)
 
 
 def test_a_grant_that_ended_is_listed_as_such(home: Home) -> None:
-    grants.given(home.path, "ada", key(), ["query"], ["spring"], 1)
+    given(home.path, "ada", key(), Scope(("query",), ("spring",)), 1)
     held = grants.load(home)
     (grant, signature), later = held.grants[0], now() + SOON
     assert grants.state(home, grant, signature, held, now()) == "in force"
@@ -63,11 +64,19 @@ def test_a_grant_that_ended_is_listed_as_such(home: Home) -> None:
 @pytest.mark.parametrize(
     "wrong",
     [
-        {"calls": ["grant"]},
-        {"calls": ["query", "everything"]},
-        {"calls": []},
-        {"rooms": []},
-        {"rooms": ["../else"]},
+        {"calls": ("grant",)},
+        {"calls": ("room.sign",)},
+        {"calls": ("query", "everything")},
+        {"calls": ()},
+        {"rooms": ()},
+        {"rooms": ("../else",)},
+        {"channels": ()},
+        {"channels": ("../else",)},
+        {"columns": ()},
+        {"columns": ("tier",)},
+        {"columns": ("crm.",)},
+        {"columns": ("crm.tier", "*.spend")},
+        {"columns": tuple(f"crm.c{number}" for number in range(1_001))},
         {"key": "00" * 32},  # of small order
         {"key": "ab"},
         {"key": "no key"},
@@ -77,20 +86,21 @@ def test_a_grant_that_ended_is_listed_as_such(home: Home) -> None:
     ],
 )
 def test_what_cannot_be_meant_is_not_signed(home: Home, wrong: dict[str, object]) -> None:
-    asked = {"name": "ada", "key": key(), "calls": ["query"], "rooms": ["spring"], "expires": SOON, **wrong}
+    asked = {"name": "ada", "key": key(), "expires": SOON, "calls": ("query",), "rooms": ("spring",), **wrong}
     expires = now() + asked.pop("expires")  # type: ignore[operator]
     with pytest.raises(CleanroomError):
-        grants.add(home, expires=expires, **asked)  # type: ignore[arg-type]
+        scope = Scope(**{name: asked.pop(name) for name in grants.SCOPE if name in asked})  # type: ignore[arg-type]
+        grants.add(home, scope=scope, expires=expires, **asked)  # type: ignore[arg-type]
     assert grants.load(home).grants == ()
 
 
 def test_a_store_that_is_not_ours_gives_nothing(home: Home, tmp_path: Path) -> None:
     ada = key()
-    grants.add(home, "ada", ada, ["query"], ["spring"], now() + SOON)
+    grants.add(home, "ada", ada, Scope(("query",), ("spring",)), now() + SOON)
     grants.revoke(home, 1)
     good, store = stored(home), home.path / "grants.json"
     spoilt: list[object] = [
-        [], {}, {**good, "format": "cleanroom-grants/2"}, {**good, "grants": [5]}, {**good, "grants": [{}]},
+        [], {}, {**good, "format": "cleanroom-grants/3"}, {**good, "grants": [5]}, {**good, "grants": [{}]},
         {**good, "grants": [{**good["grants"][0], "number": "1"}]},
         {**good, "grants": [{**good["grants"][0], "calls": "query"}]},
         {**good, "grants": [{**good["grants"][0], "calls": ["grant"]}]},
@@ -122,6 +132,35 @@ def test_refusals_carry_a_code_and_no_key(home: Home) -> None:
     assert refused.value.details() == {"code": "unknown"}
     assert who not in str(refused.value)
     assert refused.value.exit_code == 3
+
+
+def test_a_store_of_the_first_format_is_read_and_its_grants_stay_what_they_were(home: Home) -> None:
+    ada, bob = key(), key()
+    times = {"created": now().isoformat(), "expires": (now() + SOON).isoformat()}
+    plain = {"party": "merchant", "name": "ada", "key": ada, "calls": ["query"], "rooms": ["spring"], **times}
+    signed = {**plain, "number": 1}
+    signature = home.keys.sign("cleanroom/grant/1", canonical.encode(signed)).hex()
+    old = {"format": "cleanroom-grants/1", "grants": [{**signed, "signature": signature}], "revocations": []}
+    store = home.path / "grants.json"
+    store.write_bytes(canonical.encode(old))
+    grants.check(home, bytes.fromhex(ada), "query", "spring", now(), columns=("crm.tier",), channel="feed")
+    grants.add(home, "bob", bob, Scope(("query",), ("spring",)), now() + SOON)  # writes the new format
+    assert stored(home)["format"] == "cleanroom-grants/2"
+    grants.check(home, bytes.fromhex(ada), "query", "spring", now(), columns=("crm.tier",))
+    with pytest.raises(GrantRefused):
+        grants.check(home, bytes.fromhex(ada), "members", "spring", now())
+    grants.revoke(home, 1)
+    with pytest.raises(GrantRefused):
+        grants.check(home, bytes.fromhex(ada), "query", "spring", now())
+
+
+def test_a_grant_that_begins_later_is_pending_till_then(home: Home) -> None:
+    ada, begin = key(), now() + dt.timedelta(days=3)
+    grant, signature = grants.add(home, "ada", ada, Scope(("query",), ("spring",)), now() + SOON, begin)
+    assert grants.state(home, grant, signature, grants.load(home), now()) == "pending"
+    with pytest.raises(GrantRefused):
+        grants.check(home, bytes.fromhex(ada), "query", "spring", now())
+    grants.check(home, bytes.fromhex(ada), "query", "spring", begin + dt.timedelta(hours=1))
 
 
 @pytest.mark.parametrize("language", ["en", "zh"])

@@ -20,7 +20,7 @@ from cleanroom.rooms.terms import Column, Dataset, Match, Party, ReleaseRules, S
 from tests.rooms import parts
 from tests.rooms.parts import START, Drafted
 
-FEW = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+FEW = settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 DAY = dt.timedelta(days=1)
 
 

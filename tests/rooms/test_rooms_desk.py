@@ -122,7 +122,7 @@ def test_auto_is_resolved_in_the_draft(world: dict[str, Home], tmp_path: Path) -
     [
         ({"protocol": "keyed"}, "needs a third party"),
         ({"protocol": "dh", "operator": True}, "operator has nothing to do"),
-        ({"receiver": "auditor"}, "not one of the two data owners"),
+        ({"receiver": "auditor"}, "not one of the data owners"),
         ({"k": 10}, "k = 10 is below"),
     ],
 )

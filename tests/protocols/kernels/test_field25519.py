@@ -72,7 +72,7 @@ LOOSE = ("largest sum", "absolute")
 
 @LANES
 @pytest.mark.parametrize("name", OPERATIONS)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(data=st.data())
 def test_operations_at_the_limits(name, lanes, data):
     operation, exact = OPERATIONS[name]

@@ -32,13 +32,13 @@ def sort(items: np.ndarray, bits: int, fine: int) -> np.ndarray:
     return np.stack(out, axis=1)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(keys, st.integers(1, 5))
 def test_sorted(items, bits):
     assert (sort(items, bits, 10) == ascending(items)).all()
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(keys, keys)
 def test_matched(mine, theirs):
     bits, fine = radix.radix_bits(len(mine))
@@ -49,7 +49,7 @@ def test_matched(mine, theirs):
     assert found.tolist() == sorted(order[row] for row, key in enumerate(mine.tolist()) if tuple(key) in others)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(keys)
 def test_first_of_each(items):
     assert radix.distinct(items).tolist() == sorted(np.unique(items, axis=0, return_index=True)[1].tolist())

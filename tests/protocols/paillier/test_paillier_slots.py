@@ -12,7 +12,7 @@ from protocols.paillier.keys import PrivateKey
 from protocols.paillier.numbers import pack, unpack
 from protocols.paillier.slots import Layout, Slot
 
-PROPERTY = settings(max_examples=60, deadline=None)
+PROPERTY = settings(max_examples=25, deadline=None)
 INT64 = st.integers(-(2**63), 2**63 - 1)
 
 

@@ -1,0 +1,241 @@
+"""What others than the owner may have this node do: its users by token, providers by a grant; one table of calls.
+
+Every call is checked before anything of it is used, against roles and grants as they are at that moment. What takes
+time becomes a job in the name of the party and of whoever asked; a caller sees its own jobs, and those who may approve
+or audit see all.
+"""
+
+import datetime as dt
+import json
+import os
+import socket
+import stat
+import threading
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from cleanroom import budgets
+from cleanroom.access import acting, users
+from cleanroom.access.check import Caller, check
+from cleanroom.errors import KNOWN, BadData, Interrupted, Refused, UsageError, our_mistake
+from cleanroom.home import Home
+from cleanroom.node import desk
+from cleanroom.node.config import Config
+from cleanroom.node.control import pack_error
+from cleanroom.node.peers import Peer
+from cleanroom.node.queue import Job, Jobs
+from cleanroom.node.state import State
+
+SOCKET = "node.sock"
+_MOST_LINE = 1 << 20
+_SECONDS = 30.0
+_MOST_AT_ONCE = 32
+_JOBS = {"query": ("query", {"sql", "template", "values", "within"}), "plan": ("plan", {"period"}),
+         "import": ("refresh", {"dataset", "source", "on", "profile", "mapping", "by", "sums"}),
+         "members": ("export", {"file"})}  # fmt: skip
+"""Calls that become jobs: the kind of job, and the arguments that it may have."""
+_PLACES = {"source": "incoming", "file": "outgoing"}
+"""Arguments that name a file: by its name, in a folder of the home that is for this."""
+
+
+class Door:
+    """The calls of one node, for callers that have been made sure of."""
+
+    def __init__(self, home: Home, state: State, config: Config) -> None:
+        self._home, self._state, self._config = home, state, config
+        self._jobs = Jobs(state, most_waiting=config.limits.jobs_waiting)
+        self._answers: dict[str, Callable[[Caller, str, Mapping[str, Any]], dict[str, Any]]] = {
+            "jobs": self._seen, "status": self._status, "approve": self._decide, "budget": self._budget,
+        }  # fmt: skip
+
+    def request(self, peer: Peer, body: dict[str, Any]) -> dict[str, Any]:
+        """Answer `act`: what a provider asks in this party's name. Raises what `acting.verified` does."""
+        asked = acting.verified(self._home, self._state, body, dt.datetime.now(dt.UTC), skew=self._config.times.skew)
+        if asked.caller.key != peer.public.signing:
+            raise Refused("A request comes from the node of whoever signed it.")
+        return self._do(asked.caller, asked.call, asked.room, asked.arguments, asked.id)
+
+    def followed(self, peer: Peer, body: dict[str, Any]) -> dict[str, Any]:
+        """Answer `act.job`: how far the job is that this provider asked for. Raises GrantRefused where its grant is no
+        more, UsageError where there is no such job of its."""
+        number = body.get("id")
+        if not acting.is_id(number):
+            raise BadData("A request is not in its form.")
+        job = self._jobs.get(str(number))
+        if job.asked_by != peer.name or job.peer:
+            raise UsageError("There is no {id} in this list.", "The list shows what there is.", id=str(number)[:8])
+        call = next(call for call, (kind, _) in _JOBS.items() if kind == job.kind)
+        caller = Caller("key", peer.name, key=peer.public.signing)
+        check(self._home, caller, call, job.room, columns=acting.columns_of(self._home, call, job.arguments, job.room))
+        return {**desk.told(job, self._jobs), "failure": job.error, "result": job.result}
+
+    def call(self, caller: Caller, call: str, room: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        """A call of a user. Raises AccessRefused, and what the call does."""
+        columns = acting.columns_of(self._home, call, arguments, room) if caller.kind == "key" else ()
+        check(self._home, caller, call, room, columns=columns)
+        return self._do(caller, call, room, arguments, None)
+
+    def _do(
+        self, caller: Caller, call: str, room: str, arguments: Mapping[str, Any], number: str | None
+    ) -> dict[str, Any]:
+        if call in _JOBS:
+            kind, known = _JOBS[call]
+            if not arguments.keys() <= known:
+                raise UsageError("This call has an argument that it does not know.")
+            given, asker = {**arguments}, caller.name or self._home.party
+            for name, folder in _PLACES.items():
+                if name in given:
+                    given[name] = str(place(self._home, folder, given[name]))
+            return desk.told(self._jobs.submit(kind, room, given, asker, id=number), self._jobs)
+        answer = self._answers.get(call)
+        if answer is None:
+            raise UsageError(
+                "The call {call} is not to be had here.", "Its people use the command at the node.", call=call
+            )
+        return answer(caller, room, arguments)
+
+    def _seen(self, caller: Caller, room: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        """Jobs; with id one of them, and what came of it; with cancel ended."""
+        number = arguments.get("id")
+        if number is None:
+            found = [job for job in self._jobs.listed(room or None) if self._may_see(caller, job)]
+            return {"jobs": [desk.told(job, self._jobs) for job in found]}
+        job = self._jobs.get(str(number))
+        if not self._may_see(caller, job):
+            raise UsageError("There is no {id} in this list.", "The list shows what there is.", id=str(number)[:32])
+        if arguments.get("cancel"):
+            self._jobs.cancel(job.id)
+            job = self._jobs.get(job.id)
+        return {**desk.told(job, self._jobs), "failure": job.error, "result": job.result}
+
+    def _may_see(self, caller: Caller, job: Job) -> bool:
+        own = job.asked_by == caller.name and not job.peer
+        return own or caller.kind == "owner" or bool({"owner", "approver"} & set(caller.roles))
+
+    def _status(self, caller: Caller, room: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        found = desk.status(self._home.path)
+        return {name: found[name] for name in ("party", "role", "version", "running", "jobs", "approvals")}
+
+    def _decide(self, caller: Caller, room: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        """What waits; with id one of them decided."""
+        number = arguments.get("id")
+        if number is None:
+            return desk.inbox(self._home.path, everything=False)
+        return desk.decided(self._home.path, str(number), yes=arguments.get("yes") is True,
+                            reason=str(arguments.get("reason", "")), who=caller.name)  # fmt: skip
+
+    def _budget(self, caller: Caller, room: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        return budgets.told(self._home.path, room or None)
+
+
+def place(home: Home, folder: str, name: object) -> Path:
+    """The file of that name in a folder of the home. Raises UsageError for anything that leads elsewhere."""
+    if not isinstance(name, str) or not name or name.startswith(".") or not name.isprintable() or "/" in name:
+        raise UsageError(
+            "A file is named by its name alone; it lies in the folder {folder} of the home.", folder=folder
+        )
+    found = home.path / folder / name
+    found.parent.mkdir(0o700, exist_ok=True)
+    if found.is_symlink():
+        raise UsageError(
+            "A file is named by its name alone; it lies in the folder {folder} of the home.", folder=folder
+        )
+    return found
+
+
+class Reception:
+    """The Unix socket of the node's users: a line of JSON with token, call, room and arguments, answered by a line;
+    or one with name and password, answered by a token."""
+
+    def __init__(self, home: Home, door: Door, path: str, log: Callable[..., None]) -> None:
+        """path: of the socket, "" for the usual one. Whoever may enter its folder may knock; the token decides."""
+        self._home, self._door, self._log = home, door, log
+        self._room = threading.Semaphore(_MOST_AT_ONCE)
+        self._path = Path(path) if path else home.path / SOCKET
+        if self._path.exists() and not stat.S_ISSOCK(self._path.lstat().st_mode):
+            raise Interrupted(
+                "The node cannot listen on {address}.", "Is another node running?", address=self._path.name
+            )
+        self._path.unlink(missing_ok=True)
+        self._socket = socket.socket(socket.AF_UNIX)
+        folder = os.open(self._path.parent, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            self._socket.bind(f"/proc/self/fd/{folder}/{self._path.name}")  # a socket's path may be 107 bytes long
+            self._path.chmod(0o600 if not path else 0o666)
+            self._socket.listen(64)
+        except OSError as error:
+            raise Interrupted("The node cannot listen on {address}.", "Is another node running?",
+                              address=self._path.name) from error  # fmt: skip
+        finally:
+            os.close(folder)
+        threading.Thread(target=self._accept, name="reception", daemon=True).start()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                line, _ = self._socket.accept()
+            except OSError:
+                return
+            if not self._room.acquire(blocking=False):
+                line.close()
+                continue
+            threading.Thread(target=self._receive, args=(line,), daemon=True).start()
+
+    def _receive(self, line: socket.socket) -> None:
+        line.settimeout(_SECONDS)
+        try:
+            with line, line.makefile("rwb") as stream:
+                content = stream.readline(_MOST_LINE)
+                stream.write(json.dumps(self._answered(content), ensure_ascii=False).encode() + b"\n")
+        except OSError:
+            return
+        finally:
+            self._room.release()
+
+    def _answered(self, content: bytes) -> dict[str, Any]:
+        try:
+            asked = json.loads(content)
+            if isinstance(asked, dict) and asked.keys() == {"name", "password"}:
+                return {"result": {"token": users.login(self._home, str(asked["name"]), str(asked["password"]))}}
+            fits = isinstance(asked, dict) and asked.keys() == {"token", "call", "room", "arguments"}
+            if not fits or not isinstance(asked["arguments"], dict):
+                raise BadData("A request is not in its form.")
+            caller = users.authenticate(self._home, str(asked["token"]))
+            found = self._door.call(caller, str(asked["call"]), str(asked["room"]), asked["arguments"])
+            self._log("user", name=caller.name, call=str(asked["call"]), outcome="answered")
+            return {"result": found}
+        except (ValueError, RecursionError):
+            return {"error": pack_error(BadData("A request is not in its form."))}
+        except KNOWN as error:
+            self._log("user", outcome="refused", error=type(error).__name__)
+            return {"error": pack_error(error)}
+        except Exception as error:  # noqa: BLE001 - told as our mistake, by place
+            self._log("mistake", call="reception", **our_mistake(error).params)
+            return {"error": pack_error(our_mistake(error))}
+
+    def close(self) -> None:
+        """Let nobody in any more."""
+        self._socket.close()
+        self._path.unlink(missing_ok=True)
+
+
+def knock(path: Path, asked: Mapping[str, Any]) -> dict[str, Any]:
+    """A user's line at the node whose socket is at `path`. Raises what it answers, Interrupted where none is there."""
+    from cleanroom.node.control import unpack_error
+
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        with socket.socket(socket.AF_UNIX) as line:
+            line.settimeout(_SECONDS)
+            line.connect(f"/proc/self/fd/{folder}/{path.name}")
+            line.sendall(json.dumps(dict(asked)).encode() + b"\n")
+            with line.makefile("rb") as stream:
+                answer = json.loads(stream.readline())
+    except (OSError, ValueError) as error:
+        raise Interrupted("The node at {address} does not answer.", "Is it running?", address=path.name) from error
+    finally:
+        os.close(folder)
+    if "error" in answer:
+        raise unpack_error(answer["error"])
+    return dict(answer["result"])

@@ -1,0 +1,102 @@
+"""What a node's jobs do, each in a worker process of its own, with the other parties at their own nodes.
+
+A job's result is small and holds no row. It may be done twice where a node is killed: every kind is made so that the
+second time gives what the first gave, and is charged nothing more.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any, Self
+
+from cleanroom import planning, querying, replaying
+from cleanroom.errors import UsageError
+from cleanroom.gate import gate
+from cleanroom.home import Home
+from cleanroom.importing import Wish, import_source
+from cleanroom.node.local import Progress
+from cleanroom.rooms.contract import Contract
+
+Step = Callable[[str, int, int], None]
+Meet = Callable[[dict[str, Any]], None]
+
+
+class Afar:
+    """The parties of a run at their own nodes: this one plays its part here, once the others have begun theirs."""
+
+    def __init__(self, party: str, meet: Meet, own: Callable[..., dict[str, Any]]) -> None:
+        self._party, self._meet, self._own = party, meet, own
+
+    def call(self, job: str, arguments: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+        """See parties.Parties; of the others nothing comes back but what the run itself tells."""
+        if job != "run":
+            raise UsageError("There is no call {call}.", call=job)
+        self._meet({"parties": {name: dict(each) for name, each in arguments.items() if name != self._party}})
+        return {self._party: self._own(**arguments[self._party])}
+
+    def meeting(self, home: Home, contract: Contract, names: Iterable[str], progress: Progress | None) -> Self:
+        """As `parties.Meeting`."""
+        return self
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *failure: object) -> None:
+        """Nothing to end: the process ends."""
+
+
+def run(home: Home, room: str, arguments: dict[str, Any], parties: Afar, step: Step) -> dict[str, Any]:
+    """One run as whoever submitted it put it. arguments: parties, each with its job."""
+    outcome: dict[str, Any] = parties.call("run", arguments["parties"])[home.party]
+    return {**outcome, "segments": None}  # they stand in the ledger, and may be many
+
+
+def query(home: Home, room: str, arguments: dict[str, Any], parties: Afar, step: Step) -> dict[str, Any]:
+    """SQL or a template. arguments: sql, template, values, within, receipt (a path)."""
+    receipt = arguments.get("receipt")
+    return querying.answer(
+        home.path, room, arguments.get("sql", ""), within=arguments.get("within"), template=arguments.get("template"),
+        values=arguments.get("values"), receipt=Path(receipt) if receipt else None, meeting=parties.meeting,
+    )  # fmt: skip
+
+
+def match(home: Home, room: str, arguments: dict[str, Any], parties: Afar, step: Step) -> dict[str, Any]:
+    """How many people match."""
+    return query(home, room, {"sql": f"SELECT COUNT(*) FROM {gate.MATCHED}"}, parties, step)  # noqa: S608
+
+
+def plan(home: Home, room: str, arguments: dict[str, Any], parties: Afar, step: Step) -> dict[str, Any]:
+    """The room's planning cube, unless there is one of this period. arguments: period."""
+    found = planning.make(home.path, room, arguments.get("period", "weekly"), meeting=parties.meeting)
+    return {**found, "plan": None}
+
+
+def replay(home: Home, room: str, arguments: dict[str, Any], parties: Afar, step: Step) -> dict[str, Any]:
+    """A receipt's answer counted once more. arguments: file."""
+    return replaying.replayed(home.path, Path(arguments["file"]), meeting=parties.meeting)
+
+
+def export(home: Home, room: str, arguments: dict[str, Any], parties: Afar, step: Step) -> dict[str, Any]:
+    """This party's members, by the contract, into a file at this node. arguments: file."""
+    _, held = querying.opened(home.path, room)
+    job = {"room": room, "query": {"by": [], "sums": [], "where": []}}
+    jobs = querying.jobs(held.contract, [each.name for each in held.contract.parties], job)
+    jobs[home.party] = {**jobs[home.party], "members": arguments["file"]}
+    outcome = parties.call("run", jobs)[home.party]
+    return {"room": room, "members": outcome["members"], "receipt": outcome["receipt"]["digest"]}
+
+
+def refresh(home: Home, room: str, arguments: dict[str, Any], parties: Afar, step: Step) -> dict[str, Any]:
+    """A dataset imported anew from its source, then (where a room is named) matched, by what changed where the room
+    allows updates. arguments: those of an import (importing.Wish)."""
+    given: dict[str, Any] = {
+        key: tuple(value) if isinstance(value, list) else value for key, value in arguments.items()
+    }
+    told = import_source(home, Wish(**given), lambda rows: step("import", rows, 0))
+    matched = match(home, room, {}, parties, step) if room else None
+    return {"dataset": told["dataset"], "rows": told["rows"], "match": matched}
+
+
+Kind = Callable[[Home, str, dict[str, Any], Afar, Step], dict[str, Any]]
+KINDS: dict[str, Kind] = {
+    "run": run, "query": query, "match": match, "plan": plan, "replay": replay, "export": export, "refresh": refresh,
+}  # fmt: skip
