@@ -58,6 +58,18 @@ class Interrupted(CleanroomError):
     code = "interrupted"
 
 
+class Busy(Interrupted):
+    """As many runs as a node takes are under way: ask again."""
+
+    code = "busy"
+
+
+class Waiting(Refused):
+    """A person has to say yes first."""
+
+    code = "waiting"
+
+
 def our_mistake(error: BaseException) -> CleanroomError:
     """What is told of an error that nobody foresaw: its type and place, never its text, which could hold data."""
     where = error.__traceback__

@@ -98,6 +98,8 @@ def verified(home: Home, state: State, body: object, now: dt.datetime, *, skew: 
     check(home, caller, call, room, channel=channel)  # before anything of the room is read for it
     columns = columns_of(home, call, arguments, room)
     check(home, caller, call, room, columns=columns, channel=channel)
+    if call == "import":
+        _check_import(home, caller, room, arguments.get("dataset"))
     _remember(state, value["key"], value["id"], moment, now)
     return Acting(caller, call, room, arguments, value["id"], columns, channel)
 
@@ -124,6 +126,16 @@ def columns_of(home: Home, call: str, arguments: Mapping[str, Any], room: str) -
 
 _OF_A_ROOM = ("query", "plan", "members", "schedule", "sign")
 """Calls that use columns; where these cannot be told from the arguments, they use all."""
+
+
+def _check_import(home: Home, caller: Caller, room: str, dataset: object) -> None:
+    """An import for a room is of the dataset that this party brings there, and ends in a query of it; any other is
+    about the whole home. Raises GrantRefused."""
+    if room:
+        check(home, caller, "query", room)
+    contract = Rooms(home.rooms).load(room).contract if room else None
+    if contract is None or home.party not in contract.owners or dataset != contract.dataset_of(home.party).name:
+        check(home, caller, "import", "")
 
 
 def _asked(home: Home, room: Room, arguments: Mapping[str, Any]) -> tuple[str, ...]:

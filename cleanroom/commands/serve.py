@@ -4,6 +4,8 @@ Parse, call, render, exit code; nothing else.
 """
 
 import json as jsons
+import os
+import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -50,6 +52,8 @@ def serve(home: HomeOption = DEFAULT_HOME) -> None:
     node = Node(Home.open(home.expanduser()))
     with signals(node):
         node.serve()
+    sys.stderr.flush()
+    os._exit(0)  # threads of gRPC may still call into Python while it ends
 
 
 def status(

@@ -95,6 +95,17 @@ class Notices:
 
 
 @dataclass(frozen=True)
+class Oidc:
+    """An identity provider whose ID tokens users may show instead of this node's own. All empty: none."""
+
+    issuer: str = _setting("Its https address, as its tokens have it; empty for none.", "")
+    audience: str = _setting("What it calls this node.", "")
+    jwks_file: str = _setting("A file of its public keys (JWKS).", "")
+    roles_claim: str = _setting("Where a token names the groups of its user.", "groups")
+    roles: tuple[str, ...] = _setting("What a group is here, as GROUP=ROLE.", ())
+
+
+@dataclass(frozen=True)
 class Config:
     """All settings of a node. `listen`, `url`, `metrics`: "" for none; `socket`: a path, "" for the usual one."""
 
@@ -109,6 +120,7 @@ class Config:
     times: Times = Times()
     approval: Approval = Approval()
     notices: Notices = Notices()
+    oidc: Oidc = Oidc()
 
     def __post_init__(self) -> None:
         if self.role not in ROLES:
@@ -126,12 +138,14 @@ class Config:
             raise UsageError("Mail needs notices.sender and notices.to.", "Name them, or leave smtp_host empty.")
 
 
-TABLES: dict[str, type[Any]] = {"limits": Limits, "times": Times, "approval": Approval, "notices": Notices}
+TABLES: dict[str, type[Any]] = {"limits": Limits, "times": Times, "approval": Approval, "notices": Notices,
+                               "oidc": Oidc}  # fmt: skip
 TITLES = {
     "limits": "How much of anything there may be at once.",
     "times": "How long anything may take, in seconds.",
     "approval": "What waits for a person's yes.",
     "notices": "Who is told, without any data, that something waits or has ended. All of it may stay empty.",
+    "oidc": "An identity provider whose ID tokens users may show instead of this node's own. All empty: none.",
 }
 """What stands over each table of the file."""
 

@@ -20,6 +20,8 @@ _ERRORS: dict[str, type[Exception]] = {
         errors.Refused,
         errors.BadData,
         errors.Interrupted,
+        errors.Busy,
+        errors.Waiting,
         CleanroomError,
         InputError,
         BadMessage,

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from cleanroom.access import portfolio
-from cleanroom.errors import KNOWN, Interrupted, Refused, UsageError, our_mistake
+from cleanroom.errors import KNOWN, Interrupted, Refused, UsageError, Waiting, our_mistake
 from cleanroom.home import Home
 from cleanroom.keys import SecretAccess
 from cleanroom.node import certificate, config, notices, renewals
@@ -30,7 +30,7 @@ from cleanroom.node.metrics import Endpoint, Metrics
 from cleanroom.node.peers import Peer, Peers
 from cleanroom.node.post import Handler, Post
 from cleanroom.node.queue import Job, Jobs
-from cleanroom.node.runs import Runs, Waiting, asked_by
+from cleanroom.node.runs import Runs, asked_by
 from cleanroom.node.schedule import Schedules
 from cleanroom.node.session import Sessions
 from cleanroom.node.state import State
@@ -116,7 +116,7 @@ class Node:
         if self.config.metrics:
             self._endpoint = Endpoint(self.config.metrics, self.metrics, lambda: self._server is not None or not
                                       self.config.listen)  # fmt: skip
-        self._reception = Reception(self.home, self._door, self.config.socket, self.log)
+        self._reception = Reception(self.home, self._door, self.config, self.log)
         self._listen()
         self.log("started", party=self.home.party, listen=self.config.listen or "-", recovered=again)
         for work, seconds in (
@@ -378,6 +378,8 @@ class Node:
         finally:
             self._workers.pop(name, None)
             self._runs.over(job.id)
+            with contextlib.suppress(*KNOWN):
+                self._jobs.forget_asked(job.id)
         seconds = time.monotonic() - began
         self.metrics.jobs.labels(job.kind, state).inc()
         self.metrics.seconds.labels(job.kind).observe(seconds)

@@ -32,7 +32,7 @@ _MOST_LINE = 1 << 20
 _SECONDS = 30.0
 _MOST_AT_ONCE = 32
 _JOBS = {"query": ("query", {"sql", "template", "values", "within"}), "plan": ("plan", {"period"}),
-         "import": ("refresh", {"dataset", "source", "on", "profile", "mapping", "by", "sums"}),
+         "import": ("refresh", {"dataset", "source", "on", "profile"}),
          "members": ("export", {"file"})}  # fmt: skip
 """Calls that become jobs: the kind of job, and the arguments that it may have."""
 _PLACES = {"source": "incoming", "file": "outgoing"}
@@ -148,9 +148,10 @@ class Reception:
     """The Unix socket of the node's users: a line of JSON with token, call, room and arguments, answered by a line;
     or one with name and password, answered by a token."""
 
-    def __init__(self, home: Home, door: Door, path: str, log: Callable[..., None]) -> None:
-        """path: of the socket, "" for the usual one. Whoever may enter its folder may knock; the token decides."""
-        self._home, self._door, self._log = home, door, log
+    def __init__(self, home: Home, door: Door, config: Config, log: Callable[..., None]) -> None:
+        """config.socket: its path, "" for the usual one. Whoever may enter its folder may knock; the token decides."""
+        self._home, self._door, self._log, self._config = home, door, log, config
+        path = config.socket
         self._room = threading.Semaphore(_MOST_AT_ONCE)
         self._path = Path(path) if path else home.path / SOCKET
         if self._path.exists() and not stat.S_ISSOCK(self._path.lstat().st_mode):
@@ -201,7 +202,7 @@ class Reception:
             fits = isinstance(asked, dict) and asked.keys() == {"token", "call", "room", "arguments"}
             if not fits or not isinstance(asked["arguments"], dict):
                 raise BadData("A request is not in its form.")
-            caller = users.authenticate(self._home, str(asked["token"]))
+            caller = self._caller(str(asked["token"]))
             found = self._door.call(caller, str(asked["call"]), str(asked["room"]), asked["arguments"])
             self._log("user", name=caller.name, call=str(asked["call"]), outcome="answered")
             return {"result": found}
@@ -213,6 +214,18 @@ class Reception:
         except Exception as error:  # noqa: BLE001 - told as our mistake, by place
             self._log("mistake", call="reception", **our_mistake(error).params)
             return {"error": pack_error(our_mistake(error))}
+
+    def _caller(self, token: str) -> Caller:
+        """Whose token it is: of this node, or of the identity provider where there is one."""
+        settings = self._config.oidc
+        if token.startswith(users.PREFIX) or not settings.issuer:
+            return users.authenticate(self._home, token)
+        from cleanroom.access import oidc  # authlib: only where a provider is configured
+
+        roles = dict(each.split("=", 1) for each in settings.roles if "=" in each)
+        provider = oidc.Oidc(settings.issuer, settings.audience, Path(settings.jwks_file).expanduser(),
+                             settings.roles_claim, roles)  # fmt: skip
+        return oidc.authenticate(provider, token)
 
     def close(self) -> None:
         """Let nobody in any more."""

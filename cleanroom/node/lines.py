@@ -56,6 +56,7 @@ class Lines:
     def exchange(self, name: str, body: dict[str, Any]) -> flight.ClientExchange:
         """A wire to the peer. Raises as `call`."""
         peer = self._peers.get(name)
+        self.call(name, "ping", {})  # opens a new session where the peer has lost this one
         client, token = self._session(peer)
         return client.exchange(json.dumps({"token": token, **body}).encode())
 

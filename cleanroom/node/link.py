@@ -88,6 +88,7 @@ class Link:
         self._finished = False
         self._heard = 0.0
         self._down_since = time.monotonic()
+        self._met = False
         threading.Thread(target=self._read_wire, name="link-wire", daemon=True).start()
 
     @property
@@ -108,11 +109,12 @@ class Link:
             exchange = self._exchange
             silent = self._heard and now - self._heard > self._patience.silent
             if exchange is not None and silent:
-                self._exchange, self._down_since, self._heard = None, now, 0.0
+                self._down_since = now if self._met else self._down_since
+                self._exchange, self._met, self._heard = None, False, 0.0
                 self.cuts += 1
                 self._changed.notify_all()
-            lost = exchange is None and now - self._down_since > self._patience.resume
-        if exchange is not None and silent:
+            lost = not self._met and now - self._down_since > self._patience.resume
+        if exchange is not None and (silent or lost):
             exchange.close()
         if lost:
             self.fail(
@@ -169,6 +171,8 @@ class Link:
         all."""
         with self._changed:
             old, self._exchange, self._heard = self._exchange, exchange, 0.0
+            if self._met:
+                self._met, self._down_since = False, time.monotonic()
         if old is not None:
             old.close()
         sender = threading.Thread(target=self._send_all, args=(exchange,), name="link-sender", daemon=True)
@@ -196,7 +200,8 @@ class Link:
             if self.failure is not None and told:
                 self._changed.wait_for(lambda: self._exchange is not exchange, 2 * BEAT_SECONDS)
             if self._exchange is exchange:
-                self._exchange, self._down_since = None, time.monotonic()
+                self._down_since = time.monotonic() if self._met else self._down_since
+                self._exchange, self._met = None, False
             self._changed.notify_all()
         exchange.close()
 
@@ -215,6 +220,7 @@ class Link:
             raise BadMessage("A message is out of order, repeated or missing.")
         with self._changed:
             self._acknowledge(acknowledged)
+            self._met = True
             self.repeated += max(0, self._next - acknowledged)
             self._next = acknowledged
             self._changed.notify_all()

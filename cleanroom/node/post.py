@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from cleanroom import canonical
-from cleanroom.errors import KNOWN, BadData, UsageError, our_mistake
+from cleanroom.errors import KNOWN, BadData, Refused, UsageError, our_mistake
 from cleanroom.home import Home
 from cleanroom.keys import verify
-from cleanroom.node.config import Config
+from cleanroom.node.config import FILE, Config, load
 from cleanroom.node.peers import Peer, Peers
 from cleanroom.node.state import State
 
@@ -27,6 +27,8 @@ MOST_WAITING = 10_000
 """Messages that wait for one peer, or of one peer to be handled."""
 _FIELDS = {"format", "kind", "sender", "to", "id", "time", "body"}
 _KIND_BYTES = 40
+UNREACHED = "Neither of {party} and {peer} can dial the other."
+UNREACHED_HINT = "One of them gives its node a url, and both add each other as peers."
 
 
 @dataclass(frozen=True)
@@ -85,8 +87,12 @@ class Post:
         self._home, self._state = home, state
 
     def send(self, to: str, kind: str, body: dict[str, Any]) -> str:
-        """Put a message into the outbox; its id. Raises UsageError where `to` is no peer, or does not take them."""
-        Peers(self._home).get(to)
+        """Put a message into the outbox; its id. Raises UsageError where `to` is no peer, or does not take them;
+        Refused where neither node can dial the other."""
+        peer = Peers(self._home).get(to)
+        if not peer.url and (self._home.path / FILE).exists() and not load(self._home.path).url:
+            raise Refused(UNREACHED, UNREACHED_HINT, **dict(zip(("party", "peer"), sorted((self._home.party, to)),
+                                                                strict=True)))  # fmt: skip
         message = Message(kind, self._home.party, to, secrets.token_hex(16), _now(), body)
         content = seal(self._home, message)
         if len(content) > MOST_BYTES:

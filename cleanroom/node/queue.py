@@ -239,6 +239,11 @@ class Jobs:
                 "{most} jobs wait already.", "Wait until some are done, or cancel some.", most=self._most_waiting
             )
 
+    def forget_asked(self, job_id: str) -> None:
+        """Drop what a peer asked for in a job that has ended: it is the peer's to keep."""
+        with self._state.transaction() as database:
+            database.execute("UPDATE jobs SET arguments = '{}' WHERE id = ? AND peer != ''", (job_id,))
+
     def _end(
         self, job_id: str, of: tuple[str, ...], state: str, *, error: str | None = None, result: str | None = None
     ) -> None:

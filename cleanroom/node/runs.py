@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from cleanroom.access import catalogue
-from cleanroom.errors import KNOWN, BadData, Interrupted, Refused, UsageError
+from cleanroom.errors import KNOWN, BadData, Busy, Interrupted, Refused, UsageError, Waiting
 from cleanroom.home import Home
 from cleanroom.node import link as links
 from cleanroom.node.approvals import Approvals
@@ -27,35 +27,24 @@ from cleanroom.node.flight import ServerExchange
 from cleanroom.node.lines import Lines
 from cleanroom.node.link import Link, Patience
 from cleanroom.node.peers import Peer
+from cleanroom.node.post import UNREACHED, UNREACHED_HINT
 from cleanroom.node.queue import Job, Jobs
 from cleanroom.node.session import NoSession, Sessions
 from cleanroom.node.state import State
+from cleanroom.node.submitted import WAITING
 from cleanroom.node.worker import Worker
+from cleanroom.rooms import asked_for
 from cleanroom.rooms.contract import Contract
 from cleanroom.rooms.store import Rooms
 
 FORMAT = "cleanroom-run/1"
 _ASKED = {"format", "run", "room", "contract", "parties", "job", "asker"}
-_JOB = {"room", "query", "again", "expected", "template", "values"}
-"""What a peer may say of this party's part; where its members go is this party's own affair."""
 _RESERVED_SECONDS = 60.0
 _BUSY_SECONDS = 120.0
 _REDIAL = (0.1, 2.0)
 _LINGER_SECONDS = 60.0
 _APPROVED_DAYS = 7
 """For so long what a person said to a question goes for the same question."""
-
-
-class Busy(Interrupted):
-    """As many runs as a node takes are under way: ask again."""
-
-    code = "busy"
-
-
-class Waiting(Refused):
-    """A person has to say yes first."""
-
-    code = "waiting"
 
 
 @dataclass(frozen=True)
@@ -79,6 +68,7 @@ class Runs:
         self._changed = threading.Condition()
         self._reserved: dict[str, _Asked] = {}
         self._serving: dict[str, str] = {}
+        self._asking: dict[str, float] = {}
         self._links: dict[tuple[str, str], Link] = {}
         self._since: dict[tuple[str, str], float] = {}
 
@@ -131,9 +121,7 @@ class Runs:
             elif other in self._reached_by(host, agreed):
                 found.append([host, other])
             else:
-                raise Refused("Neither of {party} and {peer} can dial the other.",
-                              "One of them gives its node a url, and both add each other as peers.",
-                              party=other, peer=host)  # fmt: skip
+                raise Refused(UNREACHED, UNREACHED_HINT, party=other, peer=host)
         return found
 
     def _reached_by(self, party: str, agreed: dict[str, dict[str, Any]]) -> list[str]:
@@ -146,42 +134,48 @@ class Runs:
 
     def asked(self, peer: Peer, body: dict[str, Any]) -> dict[str, Any]:
         """Answer `run.ask`. Raises Refused, BadData, Waiting; says busy where there is no place now."""
-        if (
-            body.keys() != _ASKED
-            or body["format"] != FORMAT
-            or not _is_run(body["run"])
-            or type(body["job"]) is not dict
-        ):
-            raise BadData("A run is asked for in a form that this version does not know.")
-        contract = self.contract(str(body["room"]), peer)
-        names = {party.name for party in contract.parties}
-        if peer.name not in names or peer.public.signing.hex() != contract.party(peer.name).signing:
-            raise Refused("There is no room {room} of {party} and {peer}.", "cleanroom room list, on both sides.",
-                          **_names(self._home.party, peer.name), room=contract.room)  # fmt: skip
+        if body.keys() != _ASKED or body["format"] != FORMAT or not _is_run(body["run"]):
+            raise _malformed()
+        if type(body["job"]) is not dict or not _is_name(body["asker"]) or not _are_texts(body["parties"]):
+            raise _malformed()
+        contract = self.contract(body["room"], peer)
         if contract.digest() != body["contract"]:
             raise Refused("The two sides hold different contracts.", "Sign the same version on both sides.")
-        parties = body["parties"]
-        if not _are_texts(parties) or not {self._home.party, peer.name} <= set(parties) <= names:
-            raise BadData("A run is asked for in a form that this version does not know.")
-        if body["job"].get("room") != contract.room or not {*body["job"]} <= _JOB or not _is_name(body["asker"]):
-            raise BadData("A run is asked for in a form that this version does not know.")
-        if type(body["job"].get("query")) is not dict:
-            raise BadData("A run is asked for in a form that this version does not know.")
+        asked_for.check(contract, self._home.party, peer.name, body["parties"], body["job"])
         self._check_quota(peer.name, contract)
         self._check_approved(peer, contract, body)
+        if not self._reserve(peer.name, body):
+            return {"busy": True}
+        return {"reaches": [name for name in body["parties"] if self._lines.reaches(name)]}
+
+    def _reserve(self, peer: str, body: dict[str, Any]) -> bool:
+        """Keep a place for the run; whether there is one. While others ask too, a peer has half of them at most."""
+        most, now = self._config.limits.runs, time.monotonic()
         with self._changed:
-            now = time.monotonic()
             self._reserved = {run: each for run, each in self._reserved.items() if each.until > now}
-            if len(self._reserved) + len(self._serving) >= self._config.limits.runs:
-                return {"busy": True}
-            self._reserved[body["run"]] = _Asked(peer.name, body, now + _RESERVED_SECONDS)
-        return {"reaches": [name for name in parties if self._lines.reaches(name)]}
+            self._asking = {name: until for name, until in self._asking.items() if until > now}
+            self._asking[peer] = now + _RESERVED_SECONDS
+            known = self._reserved.keys() | self._serving.keys() | {run for run, _ in self._links}
+            if body["run"] in known:
+                raise _malformed()
+            kept = [run for run, each in self._reserved.items() if each.peer == peer]
+            own = len(kept) + sum(name == peer for name in self._serving.values())
+            if own >= (most if len(self._asking) == 1 else max(1, most // 2)):
+                if not kept:
+                    return False
+                del self._reserved[kept[0]]  # it has thought better of its oldest
+            elif len(self._reserved) + len(self._serving) >= most:
+                return False
+            self._reserved[body["run"]] = _Asked(peer, body, now + _RESERVED_SECONDS)
+        return True
 
     def started(self, peer: Peer, body: dict[str, Any]) -> dict[str, Any]:
         """Answer `run.start`: this party's worker starts. Raises Refused where the run was not agreed to."""
         run, pairs = body.get("run"), body.get("pairs")
         with self._changed:
-            asked = self._reserved.pop(run, None) if isinstance(run, str) else None
+            asked = self._reserved.get(run) if isinstance(run, str) else None
+            if asked is not None and asked.peer == peer.name:
+                del self._reserved[str(run)]
         host = self.contract(asked.body["room"]).match.host if asked is not None else ""
         if asked is None or asked.peer != peer.name or not _are_pairs(pairs, asked.body["parties"], host):
             raise Refused("The run was not agreed to, or too long ago.", "Run it again.")
@@ -214,15 +208,20 @@ class Runs:
             self._serving.pop(run, None)
 
     def contract(self, room: str, peer: Peer | None = None) -> Contract:
-        """The room's contract, in force. Raises Refused, in words that both sides can be told."""
+        """The room's contract, in force, and `peer` a party of it. Raises Refused, in words that both can be told."""
         rooms = Rooms(self._home.rooms)
+        if peer is None:
+            return rooms.load(room).in_force(dt.datetime.now(dt.UTC))
         try:
+            if not _is_name(room):
+                raise _malformed()
             held = rooms.load(room)
-        except UsageError as error:
-            if peer is None:
-                raise
+            known = held.contract.party(peer.name).signing == peer.public.signing.hex()
+        except (UsageError, BadData):
+            known = False
+        if not known:
             raise Refused("There is no room {room} of {party} and {peer}.", "cleanroom room list, on both sides.",
-                          room=room[:64], **_names(self._home.party, peer.name)) from error  # fmt: skip
+                          room=str(room)[:64], **_names(self._home.party, peer.name))  # fmt: skip
         return held.in_force(dt.datetime.now(dt.UTC))
 
     def _check_quota(self, peer: str, contract: Contract) -> None:
@@ -239,15 +238,9 @@ class Runs:
     def _check_approved(self, peer: Peer, contract: Contract, body: dict[str, Any]) -> None:
         if self._config.approval.runs != "ask":
             return
-        query = body["job"].get("query", {})
         payload = {"peer": peer.name, "contract": body["contract"], "job": body["job"]}
-        what: list[tuple[str, dict[str, Any]]] = [
-            ("{party} asks a question in the room {room}.", {"party": peer.name, "room": contract.room})
-        ]
-        columns = ", ".join(str(each)[:80] for each in (*query.get("by", ()), *query.get("sums", ()))) or "-"
-        reveals: list[tuple[str, dict[str, Any]]] = [("The columns of the question: {columns}.", {"columns": columns}),
-                   ("Numbers of groups of at least {k} people, as the contract releases them.",
-                    {"k": contract.release.k})]  # fmt: skip
+        what = [("{party} asks a question in the room {room}.", {"party": peer.name, "room": contract.room})]
+        reveals = [(each.template, each.params) for each in asked_for.said(contract, body["job"])]
         approvals = Approvals(self._state, self._config.approval)
         since = dt.datetime.now(dt.UTC) - dt.timedelta(days=_APPROVED_DAYS)
         decided = approvals.answer("run", contract.room, peer.name, payload, since)
@@ -256,7 +249,7 @@ class Runs:
         if decided is not None:
             raise Refused("A person at {party} said no: {reason}", party=self._home.party, reason=decided.reason)
         approvals.ask("run", contract.room, peer.name, what, reveals, payload)
-        raise Waiting("A person at {party} has to say yes first.", "It waits there; ask again later.",
+        raise Waiting(WAITING, "It waits there; ask again later.",
                       party=self._home.party)  # fmt: skip
 
     # -- links
@@ -290,7 +283,7 @@ class Runs:
             said = json.loads(first)
             peer, run = self._sessions.peer(said.get("token")).name, str(said.get("run"))
         except (ValueError, AttributeError, RecursionError, NoSession):
-            return links.refuse(exchange, NoSession("The session has ended."))
+            return None  # the dialler opens a new session, and dials again
         with self._changed:
             self._changed.wait_for(lambda: (run, peer) in self._links, self._config.times.connect)
             link = self._links.get((run, peer))
@@ -321,6 +314,10 @@ class Runs:
 def asked_by(party: str, asker: str) -> list[str]:
     """As a ledger names who asked: the party, and whoever did in its name."""
     return [party] if asker == party else [party, asker]
+
+
+def _malformed() -> BadData:
+    return BadData("A run is asked for in a form that this version does not know.")
 
 
 def _is_name(value: object) -> bool:

@@ -6,13 +6,14 @@ import time
 from collections.abc import Mapping
 from typing import Any, Self
 
-from cleanroom.errors import Interrupted, UsageError
+from cleanroom.errors import Interrupted, Refused, UsageError
 from cleanroom.home import Home
 from cleanroom.node.control import unpack_error
 from cleanroom.node.local import Progress
 from cleanroom.node.queue import ENDED, Job, Jobs
 from cleanroom.node.state import State
 
+WAITING = "A person at {party} has to say yes first."
 LOCK = "node.lock"
 """Held by the node while it runs."""
 _LOOK_SECONDS = 0.1
@@ -40,9 +41,13 @@ class Submitted:
 
 
 def awaited(jobs: Jobs, job_id: str, home: Home, progress: Progress | None = None) -> Any:
-    """The result of a job. Raises the error that it failed with; Ctrl-C cancels it."""
+    """The result of a job. Raises the error that it failed with; Ctrl-C cancels it. One that waits for a person at a
+    peer is not waited for: it goes on by itself."""
     try:
         while (job := jobs.get(job_id)).state not in ENDED:
+            if job.error is not None and job.error["template"] == WAITING:
+                raise Refused(WAITING, "The job {id} goes on by itself then: cleanroom job show {id}",
+                              **job.error["params"], id=job.id[:8])  # fmt: skip
             if progress is not None and job.stage:
                 progress(home.party, job.stage, job.done, job.total)
             time.sleep(_LOOK_SECONDS)

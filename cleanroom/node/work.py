@@ -8,11 +8,10 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Self
 
-from cleanroom import planning, querying, replaying
+from cleanroom import datasets, planning, querying, replaying
 from cleanroom.errors import UsageError
 from cleanroom.gate import gate
 from cleanroom.home import Home
-from cleanroom.importing import Wish, import_source
 from cleanroom.node.local import Progress
 from cleanroom.rooms.contract import Contract
 
@@ -87,13 +86,15 @@ def export(home: Home, room: str, arguments: dict[str, Any], parties: Afar, step
 
 def refresh(home: Home, room: str, arguments: dict[str, Any], parties: Afar, step: Step) -> dict[str, Any]:
     """A dataset imported anew from its source, then (where a room is named) matched, by what changed where the room
-    allows updates. arguments: those of an import (importing.Wish)."""
-    given: dict[str, Any] = {
-        key: tuple(value) if isinstance(value, list) else value for key, value in arguments.items()
-    }
-    told = import_source(home, Wish(**given), lambda rows: step("import", rows, 0))
+    allows updates. arguments: dataset, source; where they are not as usual on, profile, mapping, features, as_of."""
+    given = {name: arguments.get(name) for name in ("profile", "mapping", "features", "as_of")}
+    added = datasets.add(
+        home.path, str(arguments["source"]), str(arguments["dataset"]), str(arguments.get("on", "phone")),
+        given["profile"], given["mapping"], given["features"], given["as_of"],
+        lambda _, stage, done, total: step(stage, done, total),
+    )  # fmt: skip
     matched = match(home, room, {}, parties, step) if room else None
-    return {"dataset": told["dataset"], "rows": told["rows"], "match": matched}
+    return {"dataset": added["dataset"], "version": added["version"], "rows": added["rows"], "match": matched}
 
 
 Kind = Callable[[Home, str, dict[str, Any], Afar, Step], dict[str, Any]]

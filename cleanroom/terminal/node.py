@@ -6,6 +6,7 @@ from rich.console import Console
 from rich.table import Table
 
 from cleanroom.lang import t
+from cleanroom.terminal.query import query_shown
 
 
 def status_shown(console: Console, found: dict[str, Any]) -> None:
@@ -44,12 +45,13 @@ def job_shown(console: Console, job: dict[str, Any]) -> None:
     console.print(f"{job['id'][:8]} {t(job['kind'])} {job['room']} {_state(job)}", markup=False)
     if job["error"]:
         console.print(job["error"], markup=False)
+    result = job.get("result")
+    if isinstance(result, dict) and "understood" in result:
+        query_shown(console, result)
 
 
 def acted_shown(console: Console, found: dict[str, Any]) -> None:
     """What came of a call: an answer as `query` shows it, jobs in a list, anything else as names and values."""
-    from cleanroom.terminal.query import query_shown
-
     result = found["result"]
     if "jobs" in result and isinstance(result["jobs"], list):
         jobs_shown(console, result)

@@ -89,6 +89,20 @@ def test_a_request_is_let_in_once(two: Two) -> None:
         assert two.code(two.ask()) == ""
 
 
+def test_an_import_for_a_room_is_of_its_dataset_and_asks_no_more_than_a_query_may(two: Two) -> None:
+    def imported(dataset: str, room: str = "spring") -> str:
+        return two.code(two.ask("import", room, {"dataset": dataset, "source": "new.csv"}))
+
+    two.grant("import")
+    assert imported("crm") == "call"  # it ends in a match, which is charged: that is for who may query
+    two.grant("query")
+    assert imported("crm") == ""
+    assert imported("payroll") == "room"  # of no room: the whole home's
+    assert imported("crm", "") == "room"
+    two.grant("import", rooms=(EVERY,))
+    assert [imported("payroll"), imported("crm", "")] == ["", ""]
+
+
 def test_of_many_at_once_one_is_let_in(two: Two) -> None:
     two.grant("query")
     body, found = two.ask(), []

@@ -13,7 +13,7 @@ def homes(folder: Path, *parties: str) -> dict[str, Home]:
     """A home for each party, with a node.toml and all others as peers that cannot be dialled."""
     found = {party: new_home(folder / party, party) for party in parties}
     for home in found.values():
-        (home.path / "node.toml").write_text(written(Config("merchant", "", "", "")))
+        (home.path / "node.toml").write_text(written(Config("merchant", "", "grpc+tls://127.0.0.1:9", "")))
         introduce(home, *(other for other in found.values() if other is not home))
     return found
 

@@ -14,11 +14,13 @@ _AHEAD = 4 << 20
 
 class Proxy:
     """Listens on loopback and passes every connection on to `port`. delay: seconds each way; rate: bytes a second each
-    way, of all connections together, 0 for no bound. passed: bytes that went through, both ways."""
+    way, of all connections together, 0 for no bound. passed: bytes that went through; ways: those out to `port`, and
+    back."""
 
     def __init__(self, port: int, *, delay: float = 0.0, rate: float = 0.0) -> None:
         self.target, self.delay, self.rate = port, delay, rate
         self.passed = self.connections = self.cuts = 0
+        self.ways = {"out": 0, "back": 0}
         self._changed = threading.Condition()
         self._closed = self._holed = False
         self._cut_at = self._flip_at = 0
@@ -93,6 +95,7 @@ class Proxy:
         with self._changed:
             self._changed.wait_for(lambda: not self._holed)
             self.passed += len(chunk)
+            self.ways[way] += len(chunk)
             if self._flip_at and self.passed >= self._flip_at:
                 self._flip_at = 0
                 chunk = chunk[:-1] + bytes([chunk[-1] ^ 1])

@@ -35,6 +35,17 @@ def nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     yield from worlds.usual(tmp_path_factory.mktemp("faults"))
 
 
+@pytest.fixture(autouse=True)
+def mended(nodes: World) -> Iterator[None]:
+    """After each test all lines carry, and all nodes run: a dead one is told."""
+    yield
+    for line in nodes.proxies.values():
+        line.heal()
+    dead = {name: code for name in PARTIES if (code := nodes.nodes[name].process.poll()) is not None}
+    nodes.start(*dead)
+    assert not dead, nodes.told()
+
+
 def settled(nodes: World, number: str, party: str = "platform") -> dict[str, Any]:
     """The result of a run of a room after whatever happened: right, and charged once to each owner."""
     result: dict[str, Any] = nodes.done(party, number)

@@ -381,7 +381,7 @@ def test_an_altered_header_never_brings_a_wrong_byte(at: int, place: int, bit: i
         came, whole = bytes(ends.got[1]), b"".join(sent)
         assert came == whole[: len(came)]
         assert came == whole or any(ends.links[n].failure for n in (0, 1))
-        assert all(isinstance(link.failure, BadMessage | None) for link in ends.links)
+        assert all(isinstance(link.failure, BadMessage | Interrupted | None) for link in ends.links)
 
 
 def test_our_own_messages_sent_back_to_us_are_refused() -> None:
@@ -522,6 +522,17 @@ def test_a_cut_that_lasts_too_long_ends_both_sides_in_the_same_words() -> None:
         ends.write(0, [b"x" * 100_000])
         ends.check_all().join(PATIENCE)
         assert [type(link.failure) for link in ends.links] == [Interrupted, Interrupted]
+        assert str(ends.links[0].failure) == str(ends.links[1].failure)
+
+
+def test_a_peer_that_is_dialled_and_never_answers_counts_as_away() -> None:
+    with pair(patience=Patience(silent=0.2, resume=0.8)) as ends:
+        ends.check_all()
+        start = time.monotonic()
+        while not ends.links[0].over and time.monotonic() < start + PATIENCE:
+            ends.begin(ends.links[0].carry, Line().ends[0]).join(PATIENCE)
+        assert isinstance(ends.links[0].failure, Interrupted)
+        assert time.monotonic() - start < 5
         assert str(ends.links[0].failure) == str(ends.links[1].failure)
 
 

@@ -48,10 +48,11 @@ PATIENCE = 60.0
 # -- homes
 
 
-def prepared(folder: Path, rows: int = ROWS, protocols: Mapping[str, tuple[str, ...]] = ROOMS) -> Path:
+def prepared(folder: Path, files: tuple[str, str] | None = None,
+             protocols: Mapping[str, tuple[str, ...]] = ROOMS) -> Path:  # fmt: skip
     """Homes of the parties with their datasets, the rooms of those protocols (each named after its own), signed by
-    all."""
-    merchant, platform = sources(folder, rows)
+    all. files: the exports of merchant (phone, level) and platform (phone, city)."""
+    merchant, platform = files or sources(folder, ROWS)
     homes = {name: new_home(folder / name, name) for name in PARTIES}
     jobs = {name: PartyJobs(home, {}, lambda *_: None) for name, home in homes.items()}
     asked = Overlap(merchant, platform, by=("merchant.level", "platform.city"), k=50, noise=True)
@@ -124,14 +125,15 @@ class World:
     # -- processes
 
     def start(self, *names: str, environment: Mapping[str, str] | None = None,
-              before: Callable[[], None] | None = None, wait: bool = True) -> None:  # fmt: skip
-        """Start the nodes of these parties, and wait until they work. before: done in each process first."""
+              before: Callable[[], None] | None = None, wait: bool = True, by: tuple[str, ...] = ()) -> None:  # fmt: skip
+        """Start the nodes of these parties, and wait until they work. before: done in each process first; by: a command
+        that runs the node's."""
         clean = {name: value for name, value in os.environ.items() if not name.startswith(("COVERAGE", "CLEANROOM"))}
         clean |= {"CLEANROOM_NODE_METRICS": "", **(environment or {})}
         for name in names:
             log = self.folder / f"{name}.log"
             with log.open("ab") as file:
-                process = subprocess.Popen([COMMAND, "serve", "--home", str(self.home(name))], stderr=file,
+                process = subprocess.Popen([*by, COMMAND, "serve", "--home", str(self.home(name))], stderr=file,
                                            stdin=subprocess.DEVNULL, stdout=file, env=clean, preexec_fn=before)  # fmt: skip
             begun = sum(line["event"] == "started" for line in Running(name, process, log).lines())
             self.nodes[name] = Running(name, process, log)
@@ -227,7 +229,7 @@ class World:
     def told(self) -> str:
         """The last lines of every node's log."""
         return "\n".join(line for node in self.nodes.values()
-                         for line in (node.name, *node.log.read_text("utf-8", "replace").splitlines()[-15:]))  # fmt: skip
+                         for line in (f"{node.name} {node.process.poll()}", *node.log.read_text("utf-8", "replace").splitlines()[-15:]))  # fmt: skip
 
     # -- what came of it
 
@@ -252,22 +254,26 @@ class World:
 
 
 def world(template: Path, folder: Path, *, times: Mapping[str, float] = TIMES, limits: Mapping[str, int] | None = None,
-          more: str = "") -> World:  # fmt: skip
-    """Copies of the template's homes, pinned at each other through proxies; nothing runs yet. more: of node.toml."""
+          direct: bool = False, hosts: Mapping[str, str] | None = None) -> World:  # fmt: skip
+    """Copies of the template's homes, pinned at each other; nothing runs yet. direct: not through proxies; hosts: other
+    addresses than that of loopback, by party."""
+    at = {name: (hosts or {}).get(name, "127.0.0.1") for name in PARTIES}
     ports = dict(zip(PARTIES, free_ports(len(PARTIES)), strict=True))
-    proxies = {(a, b): Proxy(ports[b]) for a in PARTIES for b in PARTIES if a != b}
+    pairs = [(a, b) for a in PARTIES for b in PARTIES if a != b]
+    proxies = {} if direct else {(a, b): Proxy(ports[b]) for a, b in pairs}
     for name in PARTIES:
         shutil.copytree(template / name, folder / name)
-        (folder / name / "node.toml").write_text(settings(name, ports[name], times, limits or {}, more))
+        (folder / name / "node.toml").write_text(settings(name, f"{at[name]}:{ports[name]}", times, limits or {}))
     homes = {name: Home.open(folder / name) for name in PARTIES}
-    for (a, b), proxy in proxies.items():
-        Peers(homes[a]).add(b, proxy.url, certificate.own(homes[b]).pem, homes[b].keys.public.fingerprint)
+    for a, b in pairs:
+        url = f"grpc+tls://{at[b]}:{ports[b]}" if direct else proxies[a, b].url
+        Peers(homes[a]).add(b, url, certificate.own(homes[b]).pem, homes[b].keys.public.fingerprint)
     return World(folder, ports, proxies)
 
 
-def settings(name: str, port: int, times: Mapping[str, float], limits: Mapping[str, int], more: str = "") -> str:
+def settings(name: str, address: str, times: Mapping[str, float], limits: Mapping[str, int]) -> str:
     """A node.toml."""
-    lines = [f'role = "{ROLES[name]}"', f'listen = "127.0.0.1:{port}"', f'url = "grpc+tls://127.0.0.1:{port}"', more,
+    lines = [f'role = "{ROLES[name]}"', f'listen = "{address}"', f'url = "grpc+tls://{address}"',
              "[times]", *(f"{key} = {value}" for key, value in times.items()),
              "[limits]", *(f"{key} = {value}" for key, value in limits.items())]  # fmt: skip
     return "\n".join(lines) + "\n"

@@ -1,0 +1,231 @@
+"""What every party of three real nodes has seen after a keyed and a `dh` room without noise were asked, one question
+each: its home, log, figures, calls, wires and the values in them.
+"""
+
+import json
+import os
+import shutil
+import sqlite3
+import sys
+import tempfile
+import urllib.request
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from cleanroom.home import Home
+from cleanroom.node import certificate
+from cleanroom.node.jobs import PartyJobs
+from cleanroom.overlap.asked import OPERATOR, SIDES, Overlap, columns_of
+from cleanroom.overlap.drafting import draft_contract
+from cleanroom.rooms.contract import SignedContract
+from cleanroom.rooms.store import Room, from_plain, gathered, to_plain
+from protocols.header import Header, unpack
+from tests.near import new_home
+from tests.node import world as worlds
+from tests.room.world import reference
+
+BITS = 2048
+PARTIES = worlds.PARTIES
+ROOMS = {"keyed": PARTIES, "dh": SIDES}
+ROOT = Path(__file__).parents[2]
+_LENGTH = 8
+
+
+@dataclass(frozen=True)
+class Data:
+    """Both sides' tables. city: the label that the keyed question is about, in the platform's words."""
+
+    merchant: pd.DataFrame
+    platform: pd.DataFrame
+    city: str
+
+
+@dataclass(frozen=True)
+class View:
+    """All that one party has: files of its home by name; its node's log; figures that its metrics tell; calls, its
+    peers' and its own answered; wires, the bytes that came over each; values, by column, that its workers read; rows of
+    its node's database by table."""
+
+    files: dict[str, bytes]
+    log: str
+    figures: dict[str, float]
+    calls: list[dict[str, Any]]
+    wires: dict[str, bytes]
+    values: dict[str, list[str]]
+    rows: dict[str, list[dict[str, Any]]]
+
+    def everything(self) -> bytes:
+        """As one piece, in which to search."""
+        texts = [self.log, json.dumps(self.calls, ensure_ascii=False), json.dumps(self.figures)]
+        tables = [repr(row) for rows in self.rows.values() for row in rows]
+        return b"\xff".join([*self.files.values(), *self.wires.values(), *map(str.encode, (*texts, *tables))])
+
+    def frames(self) -> dict[str, list[Header]]:
+        """The headers of the channel's frames on every wire, in their order."""
+        return {name: list(_headers(content)) for name, content in self.wires.items()}
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A world's run: views by party, the results of the two questions, and what the operator had before and after the
+    `dh` run, in which it took no part."""
+
+    views: dict[str, View]
+    results: dict[str, Any]
+    before: tuple[dict[str, bytes], str, list[dict[str, Any]]]
+    after: tuple[dict[str, bytes], str, list[dict[str, Any]]]
+
+
+def _headers(content: bytes) -> Iterator[Header]:
+    at = 0
+    while at < len(content):
+        length = int.from_bytes(content[at : at + _LENGTH], "little")
+        yield unpack(memoryview(content)[at + _LENGTH : at + _LENGTH + length])
+        at += _LENGTH + length
+
+
+# -- a world
+
+
+@cache
+def _bare() -> Path:
+    """Homes with all keys and certificates, and nothing else: the same for every world; gone when the tests are."""
+    folder = tempfile.TemporaryDirectory(prefix="bare-")
+    _KEPT.append(folder)
+    for name in PARTIES:
+        certificate.own(new_home(Path(folder.name) / name, name, BITS if name == "merchant" else 0))
+    return Path(folder.name)
+
+
+_KEPT: list[tempfile.TemporaryDirectory[str]] = []
+
+
+def prepared(folder: Path, data: Data) -> worlds.World:
+    """Homes with datasets and both rooms, pinned at each other."""
+    made = folder / "made"
+    shutil.copytree(_bare(), made)
+    sources = []
+    for side, table in zip(SIDES, (data.merchant, data.platform), strict=True):
+        sources.append(str(folder / f"{side}.csv"))
+        table.to_csv(sources[-1], index=False)
+    _agree({name: Home.open(made / name) for name in PARTIES}, *sources)
+    return worlds.world(made, folder, direct=True)
+
+
+def _agree(homes: dict[str, Home], merchant: str, platform: str) -> None:
+    jobs = {name: PartyJobs(home, {}, lambda *_: None) for name, home in homes.items()}
+    asked = Overlap(merchant, platform, by=("merchant.level", "platform.city"), sums=("merchant.spend",), k=50,
+                    key_bits=BITS)  # fmt: skip
+    by, sums = ([reference(asked, name) for name in names] for names in (asked.by, asked.sums))
+    imports, proposals = {}, {}
+    for side in SIDES:
+        wanted = columns_of(side, by, sums)
+        imports[side] = jobs[side].job_import(**asked.wish(side), **wanted)
+        proposals[side] = jobs[side].job_propose(asked.datasets[side], **wanted, most=20, least=asked.k)
+    for protocol, parties in ROOMS.items():
+        named = Overlap(**{**asked.__dict__, "room": protocol})
+        keys = {name: jobs[name].job_keys(BITS if name == "merchant" else 0) for name in parties}
+        contract, annexes = draft_contract(named, protocol, keys, imports, proposals, by, sums, ["merchant"])
+        unsigned = Room(SignedContract(contract), annexes)
+        signed = [jobs[name].job_sign(to_plain(unsigned, for_operator=name == OPERATOR)) for name in parties]
+        room = gathered(unsigned, [from_plain(one) for one in signed])
+        for name in parties:
+            jobs[name].job_keep(to_plain(room, for_operator=name == OPERATOR))
+
+
+# -- a run
+
+
+def run(folder: Path, data: Data) -> Seen:
+    """Both questions, of tapped nodes, to the end."""
+    program = folder / "tapped"
+    program.write_text(f'#!/bin/sh\nPYTHONPATH="{ROOT}" exec "{sys.executable}" -m tests.node.tapped "$@"\n')
+    program.chmod(0o700)
+    made = prepared(folder, data)
+    metrics = dict(zip(PARTIES, worlds.free_ports(len(PARTIES)), strict=True))
+    try:
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr(worlds, "COMMAND", str(program))
+            for name in PARTIES:
+                (folder / f"{name}.tap").mkdir()
+                made.start(name, wait=False, environment={"TAP": str(folder / f"{name}.tap"),
+                                                          "CLEANROOM_NODE_METRICS": f"127.0.0.1:{metrics[name]}"})  # fmt: skip
+        for name in PARTIES:
+            made.until(lambda name=name: made.logged(name, "started"))  # type: ignore[misc]
+        groups = "SELECT crm.level, users.city, COUNT(*), SUM(crm.spend) FROM matched"
+        results = {"keyed": _asked(made, "keyed", f"{groups} WHERE users.city = '{data.city}' GROUP BY 1, 2")}
+        before = _whole(made, OPERATOR)
+        results["dh"] = _asked(made, "dh", f"{groups} GROUP BY 1, 2")
+        after = _whole(made, OPERATOR)
+        figures = {name: _figures(metrics[name]) for name in PARTIES}
+        for name in PARTIES:
+            made.nodes[name].process.terminate()
+        for name in PARTIES:
+            assert made.nodes[name].process.wait(worlds.PATIENCE) == 0
+        return Seen({name: _view(made, name, figures[name]) for name in PARTIES}, results, before, after)
+    finally:
+        made.close()
+
+
+def _asked(made: worlds.World, room: str, sql: str) -> Any:
+    result = made.done("platform", made.ask("platform", room, sql))
+    made.quiet()
+    return result
+
+
+def _whole(made: worlds.World, name: str) -> tuple[dict[str, bytes], str, list[dict[str, Any]]]:
+    log = made.nodes[name].log.read_text("utf-8")
+    return _files(made.home(name)), log, _lines(made.folder / f"{name}.tap" / "calls.jsonl")
+
+
+def _files(home: Path) -> dict[str, bytes]:
+    """All regular files, by their relative names."""
+    return {str(path.relative_to(home)): path.read_bytes() for path in sorted(home.rglob("*")) if path.is_file()}
+
+
+def _figures(port: int) -> dict[str, float]:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
+        lines = answer.read().decode().splitlines()
+    return {name: float(value) for name, _, value in (line.rpartition(" ") for line in lines if line[:1] != "#")}
+
+
+def _lines(path: Path) -> list[Any]:
+    return [json.loads(line) for line in path.read_text("utf-8").splitlines()] if path.exists() else []
+
+
+def _view(made: worlds.World, name: str, figures: dict[str, float]) -> View:
+    home, tap = made.home(name), made.folder / f"{name}.tap"
+    values: dict[str, list[str]] = {}
+    for column, found in _lines(tap / "values.jsonl"):
+        values.setdefault(column, []).extend(found)
+    return View(
+        _files(home), made.nodes[name].log.read_text("utf-8"), figures, _lines(tap / "calls.jsonl"),
+        {path.name: path.read_bytes() for path in sorted(tap.glob("wire-*"))}, values, _rows(home / "node.sqlite"),
+    )  # fmt: skip
+
+
+def _rows(path: Path) -> dict[str, list[dict[str, Any]]]:
+    database = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
+    database.row_factory = sqlite3.Row
+    try:
+        tables = [row[0] for row in database.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")]
+        return {table: [dict(row) for row in database.execute(f"SELECT * FROM {table}")] for table in sorted(tables)}  # noqa: S608
+    finally:
+        database.close()
+
+
+def repeats(values: dict[str, list[str]]) -> dict[str, list[int]]:
+    """For every column: how often its values repeat."""
+    return {name: sorted(Counter(found).values()) for name, found in values.items()}
+
+
+def spent() -> float:
+    """CPU seconds of this process and of those that it has waited for."""
+    return sum(os.times()[:4])
