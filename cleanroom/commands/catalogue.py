@@ -37,7 +37,7 @@ def catalogue_list(home: HomeOption = DEFAULT_HOME, json: Json = False) -> None:
 
 @terminal.command(
     app, "channel", "Keep a channel: where a crowd may be used, and what for.",
-    "cleanroom catalogue channel feed --zh 信息流 --en 'News feed' --purpose advertising",
+    "cleanroom catalogue channel feed --zh '…' --en 'News feed' --purpose advertising",
 )  # fmt: skip
 def catalogue_channel(
     name: Annotated[str, typer.Argument(help="Its name in contracts and grants.")],
@@ -57,7 +57,7 @@ def catalogue_channel(
 
 @terminal.command(
     app, "tag", "Keep a tag: a column that merchants may be offered.",
-    "cleanroom catalogue tag users.city_tier --zh 城市等级 --en 'City tier' --text 'Six tiers, by residence.'",
+    "cleanroom catalogue tag users.city_tier --zh '…' --en 'City tier' --text 'Six tiers, by residence.'",
 )  # fmt: skip
 def catalogue_tag(
     name: Annotated[str, typer.Argument(help="The column, as dataset.column.")],

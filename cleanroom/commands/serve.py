@@ -238,10 +238,11 @@ def job_retry(number: Number, home: HomeOption = DEFAULT_HOME, json: Json = Fals
 
 @terminal.command(
     schedule_app, "add", "Have a job done again and again, in China's time unless another zone is named.",
-    'cleanroom schedule add "daily 03:30" refresh --room spring --set dataset=crm --set source=crm.csv',
+    'cleanroom schedule add "daily 03:30" refresh --room spring --set dataset=crm --set source=crm.csv      '
+    'cleanroom schedule add "weekly mon 09:00" plan --room spring',
 )  # fmt: skip
 def schedule_add(
-    spec: Annotated[str, typer.Argument(help='"daily 03:30", "weekly mon 03:30", "monthly 1 03:30", "hourly :15".')],
+    spec: Annotated[str, typer.Argument(help="When: daily, weekly, monthly or hourly, and the time; see the example.")],
     kind: Kind,
     room: RoomOption = "",
     settings: Settings = None,

@@ -4,7 +4,6 @@ Everything that must outlive it is in the home before it is relied on, so it may
 data itself: that is for the workers it starts.
 """
 
-import base64
 import contextlib
 import datetime as dt
 import fcntl
@@ -24,11 +23,12 @@ from cleanroom.node.approvals import Approvals
 from cleanroom.node.control import known_error
 from cleanroom.node.door import Door, Reception
 from cleanroom.node.flight import Server
-from cleanroom.node.lines import POLL_SECONDS, Calls, Lines
+from cleanroom.node.lines import Calls, Lines
 from cleanroom.node.log import Log
 from cleanroom.node.metrics import Endpoint, Metrics
 from cleanroom.node.peers import Peer, Peers
 from cleanroom.node.post import Handler, Post
+from cleanroom.node.postman import Postman
 from cleanroom.node.queue import Job, Jobs
 from cleanroom.node.runs import Runs, asked_by
 from cleanroom.node.schedule import Schedules
@@ -45,9 +45,7 @@ TICK_SECONDS = 0.2
 _DRAIN_SECONDS = 30.0
 _KEEP_JOBS_DAYS = 90
 _MOST_WAIT = 300.0
-_MOST_BACKOFF = 15.0
 _AGAIN_AFTER_YES = 30.0
-_MESSAGES = 32
 
 
 class Node:
@@ -68,22 +66,22 @@ class Node:
         self._lines = Lines(home, self.config)
         sessions = Sessions(home, self.config.times.skew)
         self._runs = Runs(home, self._state, self.config, self._lines, sessions, self._serve_peer)
+        self._stopping = threading.Event()
+        self._postman = Postman(home, self.config, self._post, self._lines, self.log, self._stopping)
         self._door = Door(home, self._state, self.config)
         self._reception: Reception | None = None
-        self._calls = Calls(sessions, self._answers(), self.log)
+        self._calls = self._postman.calls = Calls(sessions, self._answers(), self.log)
         self._workers: dict[str, Worker] = {}
-        self._stopping = threading.Event()
         self._server: Server | None = None
         self._shown: tuple[bytes, bytes] | None = None
         self._endpoint: Endpoint | None = None
-        self._backoff: dict[str, tuple[float, float]] = {}
         self._counted: dict[int, tuple[int, int, int]] = {}
 
     def _answers(self) -> dict[str, Callable[[Peer, dict[str, Any]], dict[str, Any]]]:
         answers = {
-            "messages": self._take_messages,
-            "poll": self._polled,
-            "answered": self._answered,
+            "messages": self._postman.taken,
+            "poll": self._postman.polled,
+            "answered": self._postman.answered,
             "run.ask": self._runs.asked,
             "run.start": self._runs.started,
             "run.end": self._runs.called_off,
@@ -120,17 +118,16 @@ class Node:
         self._listen()
         self.log("started", party=self.home.party, listen=self.config.listen or "-", recovered=again)
         for work, seconds in (
-            (self._deliver, TICK_SECONDS),
+            (self._announce, 5.0),
             (self._handle, TICK_SECONDS),
             (self._settle, 2.0),
             (self._tick, 1.0),
         ):
             threading.Thread(target=self._often, args=(work, seconds), name=work.__name__, daemon=True).start()
-        pollers: dict[str, threading.Thread] = {}
         while not self._stopping.wait(TICK_SECONDS):
             self._once("jobs", self._take_jobs)
             self._once("listen", self._listen)
-            self._once("pollers", lambda: self._keep_polling(pollers))
+            self._once("post", self._postman.turn)
         self._drain()
 
     def stop(self, *_: object) -> None:
@@ -198,23 +195,6 @@ class Node:
 
     # -- messages
 
-    def _deliver(self) -> None:
-        self._announce()
-        for peer in self._peers.all():
-            wait, until = self._backoff.get(peer.name, (0.5, 0.0))
-            waiting = self._post.waiting(peer.name, _MESSAGES) if peer.url and time.monotonic() >= until else []
-            if not waiting:
-                continue
-            try:
-                contents = [base64.b64encode(content).decode() for _, content in waiting]
-                taken = self._lines.call(peer.name, "messages", {"contents": contents})
-                self._post.delivered(peer.name, [str(each) for each in taken.get("ids", [])])
-                self._backoff.pop(peer.name, None)
-            except KNOWN as error:
-                if wait == 0.5:
-                    self.log.error("not delivered", error, peer=peer.name)
-                self._backoff[peer.name] = (min(2 * wait, _MOST_BACKOFF), time.monotonic() + wait)
-
     def _announce(self) -> None:
         """Tell all peers of this node's next certificate, once."""
         body = renewals.announcement(self.home)
@@ -227,55 +207,6 @@ class Node:
                 if database.execute("INSERT OR IGNORE INTO announced VALUES (?, ?)", (digest, name)).rowcount:
                     self._post.send(name, renewals.KIND, body)
 
-    def _take_messages(self, peer: Peer, body: dict[str, Any]) -> dict[str, Any]:
-        contents = body.get("contents")
-        if not isinstance(contents, list) or len(contents) > _MESSAGES:
-            raise UsageError("Too many messages at once.")
-        return {"ids": [self._post.take_in(peer, base64.b64decode(str(each))) for each in contents]}
-
-    def _polled(self, peer: Peer, body: dict[str, Any]) -> dict[str, Any]:
-        """A peer that cannot be dialled asks what there is for it; what it had before, it confirms."""
-        had = body.get("had", [])
-        if isinstance(had, list) and had:
-            self._post.delivered(peer.name, [str(each) for each in had])
-        calls = self._lines.fetched.take(peer.name, POLL_SECONDS if not had else 0.0,
-                                         lambda: bool(self._post.waiting(peer.name, 1)))  # fmt: skip
-        waiting = self._post.waiting(peer.name, _MESSAGES)
-        return {"calls": calls, "messages": [base64.b64encode(content).decode() for _, content in waiting]}
-
-    def _answered(self, peer: Peer, body: dict[str, Any]) -> dict[str, Any]:
-        answer = body.get("answer")
-        if isinstance(answer, dict):
-            self._lines.fetched.answer(peer.name, str(body.get("number")), answer)
-        return {}
-
-    def _keep_polling(self, pollers: dict[str, threading.Thread]) -> None:
-        """A node that cannot be dialled has a thread for each peer that it can dial."""
-        if self.config.url:
-            return
-        for peer in self._peers.all():
-            if peer.url and peer.name not in pollers:
-                pollers[peer.name] = threading.Thread(target=self._poll, args=(peer.name,), daemon=True)
-                pollers[peer.name].start()
-
-    def _poll(self, name: str) -> None:
-        had: list[str] = []
-        while not self._stopping.is_set() and name in self._peers.names():
-            try:
-                found = self._lines.call(name, "poll", {"had": had}, POLL_SECONDS + self.config.times.connect)
-                peer = self._peers.get(name)
-                had = [self._post.take_in(peer, base64.b64decode(str(each))) for each in found.get("messages", [])]
-                for call in found.get("calls", []):
-                    threading.Thread(target=self._answer_fetched, args=(peer, call), daemon=True).start()
-            except KNOWN:
-                had = []
-                self._stopping.wait(self.config.times.poll)
-
-    def _answer_fetched(self, peer: Peer, call: dict[str, Any]) -> None:
-        answer = self._calls.fetched(peer, call)
-        with contextlib.suppress(*KNOWN):
-            self._lines.call(peer.name, "answered", {"number": str(call.get("number")), "answer": answer})
-
     def _settle(self) -> None:
         """What people decided about rooms, and what a crash left half done."""
         for room, error in agreeing.settle(agreeing.Here(self.home, self._state, self.config), signing=False):
@@ -283,12 +214,14 @@ class Node:
 
     def _handle(self) -> None:
         before = {each.id for each in self._approvals.waiting()}
-        for message, failed in self._post.handle(self.config, handlers()):
-            self.metrics.messages.labels(message.kind[:40] or "unknown", "refused" if failed else "handled").inc()
+        known = handlers()
+        for message, failed in self._post.handle(self.config, known):
+            kind = message.kind if message.kind in known else "unknown"
+            self.metrics.messages.labels(kind, "refused" if failed else "handled").inc()
             if failed is not None:
-                self.log.error("message refused", failed, kind=message.kind, peer=message.sender)
+                self.log.error("message refused", failed, kind=kind, peer=message.sender)
             else:
-                self.log("message", kind=message.kind, peer=message.sender)
+                self.log("message", kind=kind, peer=message.sender)
         for approval in self._approvals.waiting():
             if approval.id not in before:
                 notices.send(self.config.notices, "approval.waiting", self.home.party, approval.room)
@@ -431,6 +364,7 @@ class Node:
             notices.send(self.config.notices, "approval.reminder", self.home.party, approval.room)
         if time.time() % 3600 < 1:
             self._jobs.forget_older(_KEEP_JOBS_DAYS)
+            self._post.forget_old()
 
     def _measure(self) -> None:
         links = self._runs.carried()

@@ -12,6 +12,7 @@ os.environ.setdefault("GRPC_SSL_CIPHER_SUITES", "ECDHE-RSA-AES128-GCM-SHA256")
 # whose keys are ECDSA's. So there is no TLS 1.2.
 os.environ.setdefault("GRPC_VERBOSITY", "NONE")
 
+import contextlib
 import datetime as dt
 import threading
 import time
@@ -107,6 +108,9 @@ class ServerExchange:
         latest."""
         self._closed = True
 
+    def free(self) -> None:
+        """See link.Exchange."""
+
 
 class ClientExchange:
     """A dialled exchange, at the node that dialled."""
@@ -132,6 +136,11 @@ class ClientExchange:
         """See link.Exchange."""
         self._closed = True
         self._reader.cancel()
+
+    def free(self) -> None:
+        """See link.Exchange; a writer that is let go of unclosed complains on standard error."""
+        with contextlib.suppress(pa.ArrowException, OSError):
+            self._writer.close()
 
 
 class Client:

@@ -21,9 +21,12 @@ from cleanroom.node.session import NoSession, Sessions
 from protocols.errors import BadMessage
 
 Answer = Callable[[Peer, dict[str, Any]], dict[str, Any]]
+_LOOK_SECONDS = 0.5
 POLL_SECONDS = 20.0
 """How long a peer that fetches may wait for something to be there."""
-_MOST_FETCHED = 64
+MOST_FETCHED = 64
+"""Calls that wait for one peer, and that one poll brings."""
+_MOST_FETCHED_BYTES = 4 << 20
 
 
 class Lines:
@@ -35,11 +38,16 @@ class Lines:
         self._lock = threading.Lock()
         self._clients: dict[str, tuple[tuple[object, ...], flight.Client]] = {}
         self._tokens: dict[str, tuple[flight.Client, str, float]] = {}
+        self._fetches: dict[str, bool] = {}
         self.fetched = Fetched()
 
     def reaches(self, name: str) -> bool:
         """Whether this node can dial that peer."""
         return name in self._peers.names() and bool(self._peers.get(name).url)
+
+    def fetches(self, name: str) -> bool | None:
+        """Whether that peer cannot dial this node, so that what is for it there is to be fetched; None: not known."""
+        return self._fetches.get(name)
 
     def call(self, name: str, call: str, body: dict[str, Any], seconds: float | None = None) -> dict[str, Any]:
         """What the peer answers. Raises the error that it answers with, Interrupted where it is not reached."""
@@ -80,6 +88,7 @@ class Lines:
         until = time.monotonic() + session.SESSION_SECONDS - 60
         mine = session.hello_of(self._home, peer, [session.VERSION])
         first = _answered(client.call("hello", _packed(mine)), peer)
+        self._fetches[peer.name] = first.get("fetch") is True
         signed = session.check_answer(self._home, peer, mine, first, self._config.times.skew)
         signature = self._home.keys.sign(session.LABEL, b"caller" + signed).hex()
         proof = {"nonce": first["hello"]["nonce"], "signature": signature}
@@ -108,12 +117,13 @@ class Fetched:
         self._changed = threading.Condition()
         self._waiting: dict[str, list[dict[str, Any]]] = {}
         self._answers: dict[str, tuple[str, dict[str, Any] | None]] = {}
+        self._turns: dict[str, int] = {}
         self._count = 0
 
     def ask(self, peer: str, call: str, body: dict[str, Any], seconds: float) -> dict[str, Any]:
         """What the peer answers. Raises as `Lines.call`."""
         with self._changed:
-            if len(self._waiting.setdefault(peer, [])) >= _MOST_FETCHED:
+            if len(self._waiting.setdefault(peer, [])) >= MOST_FETCHED:
                 raise _away(peer)
             self._count += 1
             number = str(self._count)
@@ -131,10 +141,19 @@ class Fetched:
         """What waits for the peer; waits for something itself, or until `woken` says that there is something else."""
         deadline = time.monotonic() + seconds
         with self._changed:
+            turn = self._turns[peer] = self._turns.get(peer, 0) + 1  # a newer poll of the peer ends this one
             while not self._waiting.get(peer) and not woken() and time.monotonic() < deadline:
-                self._changed.wait(0.2)
-            taken, self._waiting[peer] = self._waiting.get(peer, []), []
-            return taken
+                self._changed.wait(_LOOK_SECONDS)
+                if self._turns[peer] != turn:
+                    return []
+            waiting, size = self._waiting.get(peer, []), 0
+            for count, call in enumerate(waiting, 1):
+                size += len(json.dumps(call["body"]))
+                if size > _MOST_FETCHED_BYTES and count > 1:
+                    self._waiting[peer] = waiting[count - 1 :]
+                    return waiting[: count - 1]
+            self._waiting[peer] = []
+            return waiting
 
     def answer(self, peer: str, number: str, answer: dict[str, Any]) -> None:
         """The peer brings an answer; one to what nobody waits for is dropped."""

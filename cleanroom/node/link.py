@@ -59,6 +59,9 @@ class Exchange(Protocol):
     def close(self) -> None:
         """Break it, from any thread."""
 
+    def free(self) -> None:
+        """Nobody uses it any more."""
+
 
 @dataclass(frozen=True)
 class Patience:
@@ -193,6 +196,7 @@ class Link:
             self._leave(exchange, told=sender.ident is not None)
             if sender.ident is not None:
                 sender.join()  # nobody may use the exchange after this returns
+            exchange.free()
 
     def _leave(self, exchange: Exchange, *, told: bool) -> None:
         """told: by the sender, where the link has failed, which takes a moment."""

@@ -24,7 +24,12 @@ FORMAT = "cleanroom-message/1"
 LABEL = "cleanroom/message/1"
 MOST_BYTES = 4 << 20
 MOST_WAITING = 10_000
-"""Messages that wait for one peer, or of one peer to be handled."""
+"""Messages that wait for one peer."""
+MOST_UNHANDLED = 1_000
+"""Messages of one peer that wait to be handled."""
+_MOST_UNHANDLED_BYTES = 64 << 20
+_MOST_CALL = 5 << 20
+_KEPT_DAYS, _FAILED_DAYS = 400, 30
 _FIELDS = {"format", "kind", "sender", "to", "id", "time", "body"}
 _KIND_BYTES = 40
 UNREACHED = "Neither of {party} and {peer} can dial the other."
@@ -108,13 +113,18 @@ class Post:
         return message.id
 
     def waiting(self, peer: str, most: int = 32) -> list[tuple[str, bytes]]:
-        """What waits for a peer, oldest first: ids and contents."""
+        """What waits for a peer, oldest first: ids and contents, as many as fit into a call."""
         with self._state.transaction() as database:
             rows = database.execute(
                 "SELECT id, content FROM outbox WHERE peer = ? AND delivered IS NULL ORDER BY seq LIMIT ?",
                 (peer, most),
             ).fetchall()
-        return [(row[0], bytes(row[1])) for row in rows]
+        found: list[tuple[str, bytes]] = []
+        for name, content in rows:
+            if found and sum(len(each) for _, each in found) + len(content) > _MOST_CALL:
+                break
+            found.append((name, bytes(content)))
+        return found
 
     def delivered(self, peer: str, ids: list[str]) -> None:
         """The peer has them. Their contents are dropped."""
@@ -128,6 +138,12 @@ class Post:
         """Keep what a peer sent, durably, once; its id. Raises BadData."""
         message = opened(self._home, peer, content)
         with self._state.transaction() as database:
+            count, size = database.execute(
+                "SELECT count(*), coalesce(sum(length(content)), 0) FROM inbox WHERE sender = ? AND handled IS NULL",
+                (peer.name,),
+            ).fetchone()
+            if count >= MOST_UNHANDLED or size >= _MOST_UNHANDLED_BYTES:
+                raise Refused("Too many messages of {party} wait here.", "Send them again later.", party=peer.name)
             database.execute(
                 "INSERT OR IGNORE INTO inbox (sender, id, kind, content, received) VALUES (?, ?, ?, ?, ?)",
                 (peer.name, message.id, message.kind, content, _now()),
@@ -139,9 +155,19 @@ class Post:
         again: what it asked for was refused."""
         with self._state.transaction() as database:
             rows = database.execute(
-                "SELECT sender, id, content FROM inbox WHERE handled IS NULL ORDER BY seq LIMIT 32"
+                "SELECT sender, id, content FROM (SELECT *, row_number() OVER (PARTITION BY sender ORDER BY seq) AS p "
+                "FROM inbox WHERE handled IS NULL) WHERE p <= 16 ORDER BY seq LIMIT 64"
             ).fetchall()
         return [self._handle_one(config, handlers, *row) for row in rows]
+
+    def forget_old(self) -> None:
+        """Forget that messages came which nobody sends again."""
+        now = dt.datetime.now(dt.UTC)
+        with self._state.transaction() as database:
+            for where, days in (("failed IS NULL", _KEPT_DAYS), ("failed IS NOT NULL", _FAILED_DAYS)):
+                before = (now - dt.timedelta(days=days)).replace(microsecond=0).isoformat()
+                database.execute(f"DELETE FROM inbox WHERE handled < ? AND {where}", (before,))  # noqa: S608
+            database.execute("DELETE FROM outbox WHERE delivered < ?", (before,))
 
     def _handle_one(self, config: Config, handlers: Mapping[str, Handler], sender: str, identity: str,
                     content: bytes) -> tuple[Message, Exception | None]:  # fmt: skip

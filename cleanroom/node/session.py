@@ -26,7 +26,9 @@ LABEL = "cleanroom/node-hello/1"
 SESSION_SECONDS = 3600.0
 _HELLO_SECONDS = 30.0
 _MOST_SESSIONS = 32
-_HELLO = {"versions": list, "sender": str, "to": str, "nonce": str, "time": str, "certificate": str, "peer": str}
+_MOST_BEGUN = 1024
+_MOST_TEXT, _MOST_VERSIONS = 256, 16
+_HELLO = frozenset(("versions", "sender", "to", "nonce", "time", "certificate", "peer"))
 
 
 class NoSession(CleanroomError):
@@ -61,12 +63,13 @@ class Sessions:
         theirs = _checked(body)
         peer = self._peers.get(theirs["sender"]) if theirs["sender"] in self._peers.names() else None
         if peer is None or theirs["to"] != self._home.party:
-            raise Refused("{party} is not a peer of {peer}.", "cleanroom peer add, on both sides.",
-                          party=theirs["sender"], peer=self._home.party)  # fmt: skip
+            raise _no_peer(theirs["sender"], self._home.party)
         check_clock(self._home.party, peer.name, theirs["time"], self._skew)
         mine = hello_of(self._home, peer, theirs["versions"])
         own = certificate.own(self._home).digests
-        if theirs["peer"] not in own or theirs["certificate"] not in peer.digests:
+        if theirs["certificate"] not in peer.digests:
+            raise _no_peer(theirs["sender"], self._home.party)
+        if theirs["peer"] not in own:
             raise Refused("{party} and {peer} do not hold each other's certificates.",
                           "cleanroom peer add it again, on the side that was not told of the new one.",
                           **_both(self._home.party, peer.name))  # fmt: skip
@@ -74,10 +77,14 @@ class Sessions:
         nonce = mine["nonce"]
         with self._lock:
             self._begun = {key: each for key, each in self._begun.items() if each.until > now}
-            if len(self._begun) >= _MOST_SESSIONS:
-                raise Refused("Too many hellos at once.", "Try again.")
+            while len(self._begun) >= _MOST_BEGUN:
+                del self._begun[next(iter(self._begun))]
             self._begun[nonce] = _Begun(peer, signed, now + _HELLO_SECONDS)
-        return {"hello": mine, "signature": self._home.keys.sign(LABEL, b"called" + signed).hex()}
+        return {
+            "hello": mine,
+            "fetch": not peer.url,
+            "signature": self._home.keys.sign(LABEL, b"called" + signed).hex(),
+        }
 
     def prove(self, body: Mapping[str, Any]) -> dict[str, Any]:
         """The token, against the caller's signature."""
@@ -141,7 +148,7 @@ def check_clock(one: str, other: str, told: str, skew: float) -> None:
     try:
         apart = abs((utc() - dt.datetime.fromisoformat(told)).total_seconds())
     except (ValueError, TypeError) as error:
-        raise BadData("A hello is not in a form that this version knows.") from error
+        raise _malformed() from error
     if apart > skew:
         minutes = max(1, round(apart / 60))
         raise Refused(
@@ -155,18 +162,30 @@ def utc() -> dt.datetime:
     return dt.datetime.now(dt.UTC)
 
 
+def _no_peer(sender: str, party: str) -> Refused:
+    return Refused("{party} is not a peer of {peer}.", "cleanroom peer add, on both sides.", party=sender, peer=party)
+
+
 def _both(one: str, other: str) -> dict[str, str]:
     """Two parties in an order that does not depend on who says it."""
     return dict(zip(("party", "peer"), sorted((one, other)), strict=True))
 
 
 def _checked(body: object) -> dict[str, Any]:
-    fits = isinstance(body, Mapping) and body.keys() == _HELLO.keys()
-    if not fits or not all(type(body[name]) is kind for name, kind in _HELLO.items()):  # type: ignore[index]
-        raise BadData("A hello is not in a form that this version knows.")
-    if not all(type(each) is str for each in body["versions"]):  # type: ignore[index]
-        raise BadData("A hello is not in a form that this version knows.")
-    return dict(body)  # type: ignore[call-overload, no-any-return]
+    if not isinstance(body, Mapping) or body.keys() != _HELLO:
+        raise _malformed()
+    value = dict(body)
+    texts = [each for name, each in value.items() if name != "versions"]
+    versions = value["versions"] if type(value["versions"]) is list else None
+    if versions is None or len(versions) > _MOST_VERSIONS:
+        raise _malformed()
+    if not all(type(each) is str and len(each) <= _MOST_TEXT for each in (*texts, *versions)):
+        raise _malformed()
+    return value
+
+
+def _malformed() -> BadData:
+    return BadData("A hello is not in a form that this version knows.")
 
 
 def _hex(value: object) -> bytes:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from cleanroom import canonical
 from cleanroom.errors import BadData, UsageError
 from cleanroom.keys import PublicKeys
 from cleanroom.rooms import draft, paillier_keys
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 FORMAT = "cleanroom-card/2"
 MOST_CELLS = 20
 LEAST_PEOPLE = 100
+MOST_BYTES = 1 << 19
+"""Of a card as canonical JSON: some hundred columns with all their values fit."""
 UNIT = "0.01"
 """Amounts are integers of this part of the currency unit."""
 _KINDS = {"category": "category", "bucket": "bucket", "date": "bucket", "amount": "amount"}
@@ -76,6 +79,9 @@ def parse(value: Any, name: str) -> Card:
     if not isinstance(value, dict) or value.get("format") != FORMAT:
         raise BadData("{name} is not a card of a version that is known.", "Ask the partner for it again.", name=name)
     try:
+        if len(canonical.encode(value)) > MOST_BYTES:
+            raise BadData("The card in {name} is larger than {most} bytes.", "Offer fewer columns.", name=name,
+                          most=MOST_BYTES)  # fmt: skip
         party = Party(value["party"], value["role"], value["signing"], value["exchange"])
         genuine = fingerprint(party) == value["fingerprint"]
         if value["dataset"] is not None:

@@ -16,7 +16,7 @@ from cleanroom.rooms.changes import Line, differences
 from cleanroom.rooms.choose import Wish, choose
 from cleanroom.rooms.contract import Contract
 from cleanroom.rooms.disclosure import Sentence, learns
-from cleanroom.rooms.meetings import Meeting, Meetings
+from cleanroom.rooms.meetings import MOST_TEXT, Meeting, Meetings
 from cleanroom.rooms.store import Rooms
 
 Said = tuple[list[Sentence], list[Sentence]]
@@ -101,8 +101,15 @@ def of_contract(home: Home, meeting: Meeting) -> Said:
 
 
 def texts(sentences: list[Sentence]) -> list[tuple[str, dict[str, Any]]]:
-    """As a list of approvals has them."""
-    return [(each.template, each.params) for each in sentences]
+    """As a list of approvals has them: what others wrote, such as purposes, is cut, and moves no cursor."""
+    return [(each.template, {name: _calm(value) for name, value in each.params.items()}) for each in sentences]
+
+
+def _calm(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    shown = "".join(sign if sign.isprintable() else "\ufffd" for sign in value[: MOST_TEXT + 1])
+    return shown if len(shown) <= MOST_TEXT else f"{shown[:MOST_TEXT]}…"
 
 
 def changed(home: Home, meeting: Meeting) -> list[Line]:

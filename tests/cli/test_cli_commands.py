@@ -176,7 +176,7 @@ def test_a_home_is_found_by_environment(run: Run, tmp_path: Path) -> None:
     home = tmp_path / "here"
     assert run("room", "card", "--role", "operator", "--home", home).json["party"] == "operator"
     assert run("room", "list", "--json", CLEANROOM_HOME=str(home)).json == {
-        "home": str(home), "party": "operator", "rooms": [],
+        "home": str(home), "party": "operator", "rooms": [], "meetings": [],
     }  # fmt: skip
     assert run("room", "list", CLEANROOM_HOME=str(tmp_path / "none")).code == 2
     assert "No rooms yet" in run("room", "list", CLEANROOM_HOME=str(home)).out

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cleanroom import canonical
@@ -34,6 +34,7 @@ def peer(two, at: str, of: str):
     return Peers(two[at]).get(of)
 
 
+@settings(deadline=None)
 @given(order=st.permutations(range(4)), again=st.lists(st.integers(0, 3), max_size=4))
 def test_whatever_comes_again_or_late_is_handled_once(order, again, tmp_path_factory):
     found = homes(tmp_path_factory.mktemp("post"), "merchant", "platform")
@@ -99,6 +100,7 @@ def test_anything_but_a_message_is_refused_by_name(two, spoil):
         receiver.take_in(peer(two, "platform", "merchant"), json.dumps(spoil(json.loads(content))).encode())
 
 
+@settings(deadline=None)
 @given(at=st.integers(0, 10_000), bit=st.integers(0, 7))
 def test_no_changed_message_comes_through(at, bit, tmp_path_factory):
     found = homes(tmp_path_factory.mktemp("post"), "merchant", "platform")

@@ -160,12 +160,14 @@ def test_a_proof_counts_once_and_only_its_owners(three):
     [
         ({"sender": "nobody"}, "is not a peer of"),
         ({"to": "operator"}, "is not a peer of"),
-        ({"certificate": "0" * 64}, "each other's certificates"),
+        ({"certificate": "0" * 64}, "is not a peer of"),
         ({"peer": "0" * 64}, "each other's certificates"),
         ({"time": "yesterday"}, "form that this version knows"),
         ({"versions": [1]}, "form that this version knows"),
         ({"nonce": 1}, "form that this version knows"),
         ({"more": 1}, "form that this version knows"),
+        ({"to": "x" * 300}, "form that this version knows"),
+        ({"versions": ["x"] * 20}, "form that this version knows"),
     ],
 )
 def test_a_hello_that_is_wrong_in_one_thing_is_refused(three, changed, words):
@@ -193,16 +195,19 @@ def test_an_answer_by_another_key_is_not_taken(three):
         session.check_answer(three["merchant"], peer, hello(three), answer, 300)  # to another hello of ours
 
 
-def test_garbage_is_answered_by_name_and_hellos_are_bounded(three):
+def test_garbage_is_answered_by_name(three):
     calls = Calls(Sessions(three["platform"], 300), {}, lambda *_, **__: None)
     for content in (b"", b"\xff", b"[]", b"{", b"[" * 100_000, b'{"token": 1}', b'{"versions": []}'):
         for name in ("hello", "prove", "who"):
             assert "error" in json.loads(calls(name, content))
+
+
+def test_hellos_that_nobody_proves_keep_nobody_out(three):
     sessions = Sessions(three["platform"], 300)
-    for _ in range(session._MOST_SESSIONS):
+    for _ in range(session._MOST_BEGUN + 5):
         sessions.hello(hello(three))
-    with pytest.raises(Refused, match="Too many hellos"):
-        sessions.hello(hello(three))
+    assert len(sessions._begun) == session._MOST_BEGUN
+    assert sessions.peer(sessions.prove(proved(three, sessions, "operator"))["token"]).name == "operator"
 
 
 def test_an_error_in_foreign_words_is_not_shown(three):

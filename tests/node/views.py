@@ -5,19 +5,20 @@ each: its home, log, figures, calls, wires and the values in them.
 import json
 import os
 import shutil
+import signal
 import sqlite3
+import subprocess
 import sys
 import tempfile
+import time
 import urllib.request
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
-
-import pandas as pd
-import pytest
 
 from cleanroom.home import Home
 from cleanroom.node import certificate
@@ -28,22 +29,27 @@ from cleanroom.rooms.contract import SignedContract
 from cleanroom.rooms.store import Room, from_plain, gathered, to_plain
 from protocols.header import Header, unpack
 from tests.near import new_home
+from tests.node import tapped
 from tests.node import world as worlds
-from tests.room.world import reference
+from tests.room.world import csv, reference
 
 BITS = 2048
 PARTIES = worlds.PARTIES
 ROOMS = {"keyed": PARTIES, "dh": SIDES}
 ROOT = Path(__file__).parents[2]
+TIMES = {"connect": 10.0, "silent": 30.0, "resume": 60.0}
 _LENGTH = 8
+
+
+Table = dict[str, list[str]]
 
 
 @dataclass(frozen=True)
 class Data:
     """Both sides' tables. city: the label that the keyed question is about, in the platform's words."""
 
-    merchant: pd.DataFrame
-    platform: pd.DataFrame
+    merchant: Table
+    platform: Table
     city: str
 
 
@@ -74,9 +80,10 @@ class View:
 
 @dataclass(frozen=True)
 class Seen:
-    """A world's run: views by party, the results of the two questions, and what the operator had before and after the
-    `dh` run, in which it took no part."""
+    """A world's run: views by party, the homes in `folder`, the results of the two questions, and what the operator had
+    before and after the `dh` run, in which it took no part: files, log, calls."""
 
+    folder: Path
     views: dict[str, View]
     results: dict[str, Any]
     before: tuple[dict[str, bytes], str, list[dict[str, Any]]]
@@ -111,12 +118,11 @@ def prepared(folder: Path, data: Data) -> worlds.World:
     """Homes with datasets and both rooms, pinned at each other."""
     made = folder / "made"
     shutil.copytree(_bare(), made)
-    sources = []
-    for side, table in zip(SIDES, (data.merchant, data.platform), strict=True):
-        sources.append(str(folder / f"{side}.csv"))
-        table.to_csv(sources[-1], index=False)
+    sources = [
+        csv(folder / f"{side}.csv", table) for side, table in zip(SIDES, (data.merchant, data.platform), strict=True)
+    ]
     _agree({name: Home.open(made / name) for name in PARTIES}, *sources)
-    return worlds.world(made, folder, direct=True)
+    return worlds.world(made, folder, times=TIMES, direct=True)
 
 
 def _agree(homes: dict[str, Home], merchant: str, platform: str) -> None:
@@ -143,20 +149,38 @@ def _agree(homes: dict[str, Home], merchant: str, platform: str) -> None:
 # -- a run
 
 
-def run(folder: Path, data: Data) -> Seen:
+@contextmanager
+def maker(folder: Path) -> Iterator[str]:
+    """What makes the processes of tapped nodes; the program that stands for one."""
+    client, line = folder / "client", folder / "socket"
+    client.write_text(tapped.CLIENT.format(python=sys.executable, socket=str(line)))
+    client.chmod(0o700)
+    process = subprocess.Popen([sys.executable, "-m", tapped.__name__, str(line)], start_new_session=True, cwd=ROOT)
+    try:
+        while not line.exists():
+            if process.poll() is not None:
+                raise AssertionError("the maker of processes has ended")
+            time.sleep(0.05)
+        yield str(client)
+    finally:
+        process.terminate()
+        try:
+            process.wait(5)
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+
+
+def run(folder: Path, data: Data, client: str) -> Seen:
     """Both questions, of tapped nodes, to the end."""
-    program = folder / "tapped"
-    program.write_text(f'#!/bin/sh\nPYTHONPATH="{ROOT}" exec "{sys.executable}" -m tests.node.tapped "$@"\n')
-    program.chmod(0o700)
     made = prepared(folder, data)
     metrics = dict(zip(PARTIES, worlds.free_ports(len(PARTIES)), strict=True))
     try:
-        with pytest.MonkeyPatch.context() as patched:
-            patched.setattr(worlds, "COMMAND", str(program))
-            for name in PARTIES:
-                (folder / f"{name}.tap").mkdir()
-                made.start(name, wait=False, environment={"TAP": str(folder / f"{name}.tap"),
-                                                          "CLEANROOM_NODE_METRICS": f"127.0.0.1:{metrics[name]}"})  # fmt: skip
+        for name in PARTIES:
+            (folder / f"{name}.tap").mkdir()
+            made.start(name, wait=False, by=(client,), environment={
+                "CLIENT": client, "TAP": str(folder / f"{name}.tap"),
+                "CLEANROOM_NODE_METRICS": f"127.0.0.1:{metrics[name]}"})  # fmt: skip
         for name in PARTIES:
             made.until(lambda name=name: made.logged(name, "started"))  # type: ignore[misc]
         groups = "SELECT crm.level, users.city, COUNT(*), SUM(crm.spend) FROM matched"
@@ -164,12 +188,12 @@ def run(folder: Path, data: Data) -> Seen:
         before = _whole(made, OPERATOR)
         results["dh"] = _asked(made, "dh", f"{groups} GROUP BY 1, 2")
         after = _whole(made, OPERATOR)
-        figures = {name: _figures(metrics[name]) for name in PARTIES}
+        figures = {name: _figures(made, name, metrics[name]) for name in PARTIES}
         for name in PARTIES:
             made.nodes[name].process.terminate()
         for name in PARTIES:
             assert made.nodes[name].process.wait(worlds.PATIENCE) == 0
-        return Seen({name: _view(made, name, figures[name]) for name in PARTIES}, results, before, after)
+        return Seen(folder, {name: _view(made, name, figures[name]) for name in PARTIES}, results, before, after)
     finally:
         made.close()
 
@@ -190,10 +214,21 @@ def _files(home: Path) -> dict[str, bytes]:
     return {str(path.relative_to(home)): path.read_bytes() for path in sorted(home.rglob("*")) if path.is_file()}
 
 
-def _figures(port: int) -> dict[str, float]:
+def _figures(made: worlds.World, name: str, port: int) -> dict[str, float]:
+    """When they tell of all that came over wires, which they do once a second."""
+    came = float(sum(path.stat().st_size for path in (made.folder / f"{name}.tap").glob("wire-*")))
+    made.until(lambda: _sum(_told(port), "received") >= came, 10, "figures")
+    return _told(port)
+
+
+def _told(port: int) -> dict[str, float]:
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
         lines = answer.read().decode().splitlines()
     return {name: float(value) for name, _, value in (line.rpartition(" ") for line in lines if line[:1] != "#")}
+
+
+def _sum(figures: dict[str, float], way: str) -> float:
+    return sum(value for name, value in figures.items() if "wire_bytes_total" in name and f'way="{way}"' in name)
 
 
 def _lines(path: Path) -> list[Any]:
@@ -216,7 +251,7 @@ def _rows(path: Path) -> dict[str, list[dict[str, Any]]]:
     database.row_factory = sqlite3.Row
     try:
         tables = [row[0] for row in database.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")]
-        return {table: [dict(row) for row in database.execute(f"SELECT * FROM {table}")] for table in sorted(tables)}  # noqa: S608
+        return {table: [dict(row) for row in database.execute(f"SELECT * FROM {table}")] for table in sorted(tables)}
     finally:
         database.close()
 
@@ -224,8 +259,3 @@ def _rows(path: Path) -> dict[str, list[dict[str, Any]]]:
 def repeats(values: dict[str, list[str]]) -> dict[str, list[int]]:
     """For every column: how often its values repeat."""
     return {name: sorted(Counter(found).values()) for name, found in values.items()}
-
-
-def spent() -> float:
-    """CPU seconds of this process and of those that it has waited for."""
-    return sum(os.times()[:4])

@@ -316,6 +316,38 @@ def template() -> Path:
 _KEPT: list[tempfile.TemporaryDirectory[str]] = []
 
 
+def broken(patches: Mapping[str, str]) -> dict[str, str]:
+    """The environment of a node whose modules are changed (`patched/sitecustomize.py`)."""
+    return {"PYTHONPATH": str(Path(__file__).with_name("patched")), "CLEANROOM_TEST_PATCHES": json.dumps(patches)}
+
+
+def dying(module: str, what: str, when: str, flag: Path, *, alone: bool = False) -> dict[str, str]:
+    """The environment of a node that dies once, before or after a function is done, while the file `flag` is there.
+
+    what: Class.function; alone: the function is the node's own, else it is its worker's, who dies with it.
+    """
+    holder, _, name = what.rpartition(".")
+    strike = "os.kill(os.getpid(), 9)" if alone else "(os.kill(os.getppid(), 9), os._exit(137))"
+    body = f"""
+import os
+def _dying(usual):
+    def struck(*given, **named):
+        if {when == "before"} and _once(): {strike}
+        found = usual(*given, **named)
+        if _once(): {strike}
+        return found
+    return struck
+def _once():
+    try:
+        os.unlink({str(flag)!r})
+    except FileNotFoundError:
+        return False
+    return True
+{holder}.{name} = _dying({holder}.{name})
+"""
+    return broken({module: body})
+
+
 def usual(folder: Path) -> Iterator[World]:
     """A world with all nodes running, for a fixture."""
     made = world(template(), folder)

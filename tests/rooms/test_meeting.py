@@ -444,6 +444,16 @@ def test_a_contract_may_not_say_more_than_the_card(world: World) -> None:
     assert waiting(world, "platform") == []
 
 
+def test_what_others_wrote_moves_no_cursor_where_people_decide(world: World) -> None:
+    hostile = _changed(_cards_given(world), purposes=("pay\x1b[2J\x1b[1;1H\u202e", "x" * 5000))
+    world.say("merchant", "platform", "room.offered", _offering(world, hostile))
+    (asked,) = world["platform"].here.approvals.waiting()
+    told = [str(value) for text in (*asked.what, *asked.reveals) for value in text[1].values()]
+    assert any("pay\ufffd[2J" in text for text in told)
+    assert all(text.isprintable() or "\ufffd" in text for text in told)
+    assert not any("\x1b" in text or "\u202e" in text or len(text) > 501 for text in told)
+
+
 def test_a_contract_is_of_those_invited_with_the_pinned_keys(world: World) -> None:
     honest = _cards_given(world)
     merchant, platform = honest.contract.parties
