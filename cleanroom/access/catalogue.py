@@ -103,7 +103,7 @@ def load(home: Home) -> Catalogue:
 def put(home: Home, term: Channel | Tag | Quota) -> None:
     """Adds it, or replaces the one of its name. Raises BadData for what cannot be meant."""
     _checked(term)
-    kind, name = _KINDS[type(term)], _key(term)
+    kind, name = KINDS[type(term)], _key(term)
 
     def made(held: Catalogue) -> Catalogue:
         rest = [each for each in getattr(held, kind) if _key(each) != name]
@@ -162,7 +162,7 @@ def listed(path: Path) -> dict[str, Any]:
     """The catalogue of a home."""
     home = Home.open(path.expanduser())
     held = load(home)
-    kinds = {kind: [asdict(each) for each in getattr(held, kind)] for kind in _KINDS.values()}
+    kinds = {kind: [asdict(each) for each in getattr(held, kind)] for kind in KINDS.values()}
     return {"home": str(home.path), "party": home.party, **kinds}
 
 
@@ -207,7 +207,7 @@ def usage(party: str, contracts: Iterable[Contract], entries: Iterable[Entry],
     return dict(found)
 
 
-_KINDS: dict[type, str] = {Channel: "channels", Tag: "tags", Quota: "quotas"}
+KINDS: dict[type, str] = {Channel: "channels", Tag: "tags", Quota: "quotas"}
 _CHECKED = {Channel: "name", Tag: "name", Quota: "peer"}
 
 
@@ -238,6 +238,6 @@ def _change(home: Home, made: Callable[[Catalogue], Catalogue]) -> None:
     with private_files.locked(home.path / _LOCK):
         held = made(load(home))
         kinds: dict[str, canonical.Json] = {
-            kind: [asdict(each) for each in getattr(held, kind)] for kind in _KINDS.values()
+            kind: [asdict(each) for each in getattr(held, kind)] for kind in KINDS.values()
         }
         write_bytes(home.path / _STORE, canonical.encode({"format": FORMAT, **kinds}))

@@ -9,7 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from cleanroom.access import store
+from cleanroom.access import matrix, store
 from cleanroom.access.acting import is_id
 from cleanroom.access.check import Caller, check
 from cleanroom.access.store import text_list
@@ -26,7 +26,7 @@ from cleanroom.rooms.grants import Grant, Scope
 FORMAT = "cleanroom-delegation/1"
 KIND = "grant"
 """Of approvals: what is asked is a grant."""
-_MOST_REASON = 500
+MOST_REASON = 500
 
 
 def given(
@@ -37,11 +37,20 @@ def given(
     key: 64 hex digits, or "" where `name` is a pinned peer. begins: now, unless said; the days count from then.
     """
     home = Home.open(path.expanduser())
+    check_served(scope)
     key = key or Peers(home).get(name).public.signing.hex()
     length = grants.days_from_now(days) - dt.datetime.now(dt.UTC)
     begin = begins or dt.datetime.now(dt.UTC)
     grant, signature = grants.add(home, name, key, scope, begin + length, begin)
     return {"home": str(home.path), **asdict(grant), "told": tell(home, grant, signature)}
+
+
+def check_served(scope: Scope) -> None:
+    """Raises UsageError for a call that no node answers to others: a promise that nothing would keep."""
+    for call in scope.calls:
+        if call in matrix.GRANTABLE and call not in matrix.SERVED:
+            raise UsageError("The call {call} is for people at the node alone.", "A grant gives: {calls}.", call=call,
+                             calls=", ".join(each for each in matrix.SERVED if each in matrix.GRANTABLE))  # fmt: skip
 
 
 def ended(path: Path, number: int) -> dict[str, Any]:
@@ -81,6 +90,8 @@ def asked(home: Home, state: State, settings: config.Config, message: Message) -
     if type(days) is not int or not is_id(body["asked"]):
         raise malformed(message.sender)
     scope = Scope(*(text_list(body[name]) for name in grants.SCOPE))
+    if not all(each.isprintable() for names in scope.plain().values() for each in names):
+        raise malformed(message.sender)  # a person is to read it
     times = (dt.datetime.now(dt.UTC).isoformat(), grants.days_from_now(days).isoformat())
     Grant.of(scope, home.party, peer.name, peer.public.signing.hex(), times, 1)  # refuses what is no grant
     shown = {name: ", ".join(each) for name, each in scope.plain().items()}
@@ -109,7 +120,7 @@ def decided(home: Home, state: State, number: str, *, yes: bool, reason: str, wh
     if yes:
         _granted(home, found.payload)
     else:
-        body = {"format": FORMAT, "asked": found.payload["asked"], "reason": found.reason[:_MOST_REASON]}
+        body = {"format": FORMAT, "asked": found.payload["asked"], "reason": found.reason[:MOST_REASON]}
         Post(home, state).send(found.payload["peer"], "grant.refused", body)
     return found
 

@@ -35,6 +35,8 @@ STATES = ("pending", "active", "expiring", "expired", "revoked", "refused", "for
 """pending: asked for, or given and not begun; forged: not signed by the key that is pinned for this merchant."""
 MOST_OF_ONE = 1_000
 """Grants, revocations or wishes of one merchant."""
+MOST_BYTES_OF_ONE = 1 << 20
+"""All of them as they are kept: no merchant can make the file too large for what others granted."""
 _STORE = "portfolio.json"
 _LOCK = "portfolio.lock"
 _LIMIT = 1 << 26
@@ -102,13 +104,13 @@ def revoked(home: Home, state: State, config: Config, message: Message) -> None:
 def refused(home: Home, state: State, config: Config, message: Message) -> None:
     """Handles `grant.refused`: the answer to a wish. Raises BadData."""
     body = checked_body(message, {"asked", "reason"})
-    if not is_id(body["asked"]) or not isinstance(body["reason"], str):
+    reason = body["reason"]
+    if not is_id(body["asked"]) or not isinstance(reason, str) or len(reason) > delegating.MOST_REASON:
         raise malformed(message.sender)
 
     def kept(entry: Entry) -> Entry:
         wishes = tuple(
-            replace(wish, refused=True, reason=body["reason"]) if wish.id == body["asked"] else wish
-            for wish in entry.wishes
+            replace(wish, refused=True, reason=reason) if wish.id == body["asked"] else wish for wish in entry.wishes
         )
         return replace(entry, wishes=wishes)
 
@@ -128,6 +130,7 @@ def ask(path: Path, merchant: str, scope: Scope, days: int) -> dict[str, Any]:
     """Ask a merchant, a pinned peer, for a grant; it waits there for a person. Raises UsageError, GrantRefused."""
     home = Home.open(path.expanduser())
     Peers(home).get(merchant)
+    delegating.check_served(scope)
     now = dt.datetime.now(dt.UTC).replace(microsecond=0).isoformat()
     times = (now, grants.days_from_now(days).isoformat())
     Grant.of(scope, merchant, home.party, home.keys.public.signing.hex(), times, 1)  # refuses what is no grant
@@ -226,6 +229,9 @@ def _change(home: Home, merchant: str, made: Callable[[Entry], Entry]) -> None:
         entry = made(held.get(merchant, Entry()))
         if max(len(entry.grants), len(entry.revocations), len(entry.wishes)) > MOST_OF_ONE:
             raise Refused("{party} has granted more than {most} times.", party=merchant, most=MOST_OF_ONE)
+        if len(canonical.encode(_plain(entry))) > MOST_BYTES_OF_ONE:
+            raise Refused("What {party} has granted takes more than {most} bytes.", party=merchant,
+                          most=MOST_BYTES_OF_ONE)  # fmt: skip
         held[merchant] = entry
 
 

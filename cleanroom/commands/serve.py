@@ -5,6 +5,7 @@ Parse, call, render, exit code; nothing else.
 
 import json as jsons
 import os
+import resource
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -49,6 +50,8 @@ def serve(home: HomeOption = DEFAULT_HOME) -> None:
     from cleanroom.home import Home
     from cleanroom.node.daemon import Node, signals
 
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)  # each connection of a stranger holds one for two minutes
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, 65_536)), hard))
     node = Node(Home.open(home.expanduser()))
     with signals(node):
         node.serve()

@@ -84,7 +84,10 @@ def known_error(value: Any) -> Exception:
     try:
         texts = [value["template"], value["hint"]]
         params = dict(value["params"])
-        small = all(type(each) in (int, float, str) and len(str(each)) <= _MOST_PARAM for each in params.values())
+        small = all(
+            type(each) in (int, float, str) and len(str(each)) <= _MOST_PARAM and str(each).isprintable()
+            for each in params.values()
+        )
         if value["kind"] not in _ERRORS or not small or not all(type(each) is str for each in texts):
             raise ValueError
         if not all(known(each) for each in texts if each):

@@ -185,7 +185,7 @@ class Node:
             self.log("listening anew", peers=len(self._peers.names()))
         key = own.key_pem(SecretAccess("show who we are in TLS"))
         self._server = Server(self.config.listen, own.pem, key, wanted[1], self._calls, self._runs.carry,
-                              self.config.limits.links)  # fmt: skip
+                              self._runs.whose, self.config.limits.links)  # fmt: skip
         self._shown = wanted
 
     @property
@@ -274,9 +274,10 @@ class Node:
             if found.get("state") in ("failed", "cancelled"):
                 raise _failure(found, merchant)
             self._jobs.finish(job.id, found.get("result", found))
-        except KNOWN as error:
+        except Exception as error:  # noqa: BLE001 - a merchant's odd answer is its mistake or ours, by name
+            known = error if isinstance(error, KNOWN) else our_mistake(error)
             with contextlib.suppress(*KNOWN):
-                self._jobs.fail(job.id, error, self._again_at(job, error))
+                self._jobs.fail(job.id, known, self._again_at(job, known))
 
     def _asked(self, merchant: str, job: Job) -> dict[str, Any]:
         """The first answer; where an earlier one was lost, how far that is by now."""

@@ -132,12 +132,13 @@ def _translated(error: dict[str, Any]) -> str:
 # -- schedules
 
 
-def scheduled(path: Path, spec: str, kind: str, room: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
+def scheduled(path: Path, spec: str, kind: str, room: str, arguments: Mapping[str, Any], *,
+              asked_by: str = "") -> dict[str, Any]:  # fmt: skip
     """Have a job done again and again."""
     if kind not in KINDS:
         raise UsageError("There is no kind of job {kind}.", "There are: {kinds}.", kind=kind, kinds=", ".join(KINDS))
     with opened(path) as desk:
-        number = desk.schedules.add(spec, kind, room, dict(arguments), desk.home.party)
+        number = desk.schedules.add(spec, kind, room, dict(arguments), asked_by or desk.home.party)
         return asdict(desk.schedules.get(number))
 
 
@@ -177,9 +178,11 @@ def decided(path: Path, number: str, *, yes: bool, reason: str, who: str = "") -
                              room=found.room)  # fmt: skip
         if found.kind == delegating.KIND:
             return _approval(delegating.decided(desk.home, desk.state, found.id, yes=yes, reason=reason, who=who))
-        if found.kind == statement.APPROVAL and yes:
-            statement.accept(desk.home, found.asked_by, found.payload, who or desk.home.party)
-        return _approval(desk.approvals.decide(found.id, yes, who or desk.home.party, reason, owner=not who))
+        with desk.state.transaction():  # who may not decide changes nothing; what cannot be done stays undecided
+            done = desk.approvals.decide(found.id, yes, who or desk.home.party, reason, owner=not who)
+            if found.kind == statement.APPROVAL and yes:
+                statement.accept(desk.home, found.asked_by, found.payload, who or desk.home.party)
+        return _approval(done)
 
 
 def _approval(found: Approval) -> dict[str, Any]:

@@ -12,11 +12,12 @@ import socket
 import stat
 import threading
 from collections.abc import Callable, Mapping
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 from cleanroom import budgets
-from cleanroom.access import acting, users
+from cleanroom.access import acting, catalogue, users
 from cleanroom.access.check import Caller, check
 from cleanroom.errors import KNOWN, BadData, Interrupted, Refused, UsageError, our_mistake
 from cleanroom.home import Home
@@ -45,8 +46,11 @@ class Door:
     def __init__(self, home: Home, state: State, config: Config) -> None:
         self._home, self._state, self._config = home, state, config
         self._jobs = Jobs(state, most_waiting=config.limits.jobs_waiting)
-        self._answers: dict[str, Callable[[Caller, str, Mapping[str, Any]], dict[str, Any]]] = {
+        self._answers: dict[str, Callable[[Caller, str, dict[str, Any]], dict[str, Any]]] = {
             "jobs": self._seen, "status": self._status, "approve": self._decide, "budget": self._budget,
+            "usage": lambda *_: catalogue.used(home.path), "audit": self._audit, "schedule": self._schedule,
+            "channels": self._keeping("channels"), "catalogue": self._keeping("tags"),
+            "quotas": self._keeping("quotas"),
         }  # fmt: skip
 
     def request(self, peer: Peer, body: dict[str, Any]) -> dict[str, Any]:
@@ -68,6 +72,8 @@ class Door:
         call = next(call for call, (kind, _) in _JOBS.items() if kind == job.kind)
         caller = Caller("key", peer.name, key=peer.public.signing)
         check(self._home, caller, call, job.room, columns=acting.columns_of(self._home, call, job.arguments, job.room))
+        if call == "import" and job.room:
+            check(self._home, caller, "query", job.room)
         return {**desk.told(job, self._jobs), "failure": job.error, "result": job.result}
 
     def call(self, caller: Caller, call: str, room: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
@@ -80,20 +86,25 @@ class Door:
         self, caller: Caller, call: str, room: str, arguments: Mapping[str, Any], number: str | None
     ) -> dict[str, Any]:
         if call in _JOBS:
-            kind, known = _JOBS[call]
-            if not arguments.keys() <= known:
-                raise UsageError("This call has an argument that it does not know.")
-            given, asker = {**arguments}, caller.name or self._home.party
-            for name, folder in _PLACES.items():
-                if name in given:
-                    given[name] = str(place(self._home, folder, given[name]))
-            return desk.told(self._jobs.submit(kind, room, given, asker, id=number), self._jobs)
+            kind, given = self._given(call, arguments)
+            job = self._jobs.submit(kind, room, given, caller.name or self._home.party, id=number)
+            return desk.told(job, self._jobs)
         answer = self._answers.get(call)
         if answer is None:
             raise UsageError(
                 "The call {call} is not to be had here.", "Its people use the command at the node.", call=call
             )
-        return answer(caller, room, arguments)
+        return answer(caller, room, {**arguments})
+
+    def _given(self, call: str, arguments: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+        """The kind of job that a call becomes, and what it is given: files by their names."""
+        kind, known = _JOBS[call]
+        _only(arguments, *known)
+        given = {**arguments}
+        for name, folder in _PLACES.items():
+            if name in given:
+                given[name] = str(place(self._home, folder, given[name]))
+        return kind, given
 
     def _seen(self, caller: Caller, room: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
         """Jobs; with id one of them, and what came of it; with cancel ended."""
@@ -125,8 +136,66 @@ class Door:
         return desk.decided(self._home.path, str(number), yes=arguments.get("yes") is True,
                             reason=str(arguments.get("reason", "")), who=caller.name)  # fmt: skip
 
+    def _audit(self, caller: Caller, room: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        """The ledger in words; with verify=yes whether it holds together."""
+        _only(arguments, "verify")
+        from cleanroom import auditing  # pyarrow: only where it is read
+
+        return auditing.verified(self._home.path, None, None) if arguments else auditing.entries(self._home.path)
+
+    def _schedule(self, caller: Caller, room: str, arguments: dict[str, Any]) -> dict[str, Any]:
+        """Schedules; with spec and call one more, with remove one less. What comes again is asked for as at once."""
+        if not arguments:
+            return desk.schedules(self._home.path)
+        if "remove" in arguments:
+            _only(arguments, "remove")
+            return desk.unscheduled(self._home.path, str(arguments["remove"]))
+        spec, call = str(arguments.pop("spec", "")), str(arguments.pop("call", ""))
+        if call not in _JOBS:
+            raise UsageError("A schedule names when and what.", "spec, and call: {known}.", known=", ".join(_JOBS))
+        check(self._home, caller, call, room, columns=acting.columns_of(self._home, call, arguments, room))
+        kind, given = self._given(call, arguments)
+        return desk.scheduled(self._home.path, spec, kind, room, given, asked_by=caller.name)
+
+    def _keeping(self, kind: str) -> Callable[[Caller, str, dict[str, Any]], dict[str, Any]]:
+        """What the platform's operator keeps of that kind: all; with its parts one more, with drop one less."""
+        made = next(term for term, name in catalogue.KINDS.items() if name == kind)
+
+        def keep(caller: Caller, room: str, arguments: dict[str, Any]) -> dict[str, Any]:
+            if not arguments:
+                return {kind: catalogue.listed(self._home.path)[kind]}
+            if "drop" in arguments:
+                _only(arguments, "drop")
+                return catalogue.dropped(self._home.path, kind, str(arguments["drop"]))
+            parts = {each.name: each.type for each in fields(made)}
+            _only(arguments, *parts)
+            values = {name: _part(name, parts[name], arguments) for name in parts}
+            return catalogue.kept(self._home.path, made(**values))
+
+        return keep
+
     def _budget(self, caller: Caller, room: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
         return budgets.told(self._home.path, room or None)
+
+
+def _only(arguments: Mapping[str, Any], *known: str) -> None:
+    """Raises UsageError for an argument that is not known."""
+    for name in arguments:
+        if name not in known:
+            raise UsageError("This call does not know {name}.", "It knows: {known}.", name=str(name)[:64],
+                             known=", ".join(sorted(known)))  # fmt: skip
+
+
+def _part(name: str, kind: Any, arguments: Mapping[str, Any]) -> Any:
+    """A part of what is kept: a text, a number, or a list of texts."""
+    value = arguments.get(name, "")
+    if "tuple" in str(kind):
+        return tuple(str(each) for each in (value if isinstance(value, list) else [value]))
+    if kind in (int, "int"):
+        if not str(value).isdecimal() or len(str(value)) > 12:
+            raise UsageError("This call needs a number as {name}.", name=name)
+        return int(value)
+    return str(value)
 
 
 def place(home: Home, folder: str, name: object) -> Path:

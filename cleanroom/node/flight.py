@@ -16,6 +16,7 @@ import contextlib
 import datetime as dt
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -37,17 +38,21 @@ Call = Callable[[str, bytes], bytes]
 """name, body → body. It raises nothing: errors are bodies too."""
 Carry = Callable[[bytes, "ServerExchange"], None]
 """What the dialler said first, and the exchange."""
+Whose = Callable[[bytes], str]
+"""What the dialler said first → the peer that it is; "" for none."""
 
 
 class Server(flight.FlightServerBase):
     """Listens from the moment it is made until `stop`."""
 
     def __init__(self, listen: str, certificate: bytes, key: bytes, trusted: bytes, call: Call, carry: Carry,
-                 most_exchanges: int) -> None:  # fmt: skip
+                 whose: Whose, most_exchanges: int) -> None:  # fmt: skip
         """listen: host:port; trusted: certificates of the peers, PEM after PEM. Raises Interrupted where the port is
         taken."""
         self._call, self._carry = call, carry
-        self._room = threading.Semaphore(most_exchanges)
+        self._whose, self._most = whose, most_exchanges
+        self._counts: Counter[str] = Counter()
+        self._lock = threading.Lock()
         self._open: set[ServerExchange] = set()
         try:
             super().__init__(f"grpc+tls://{listen}", tls_certificates=[(certificate, key)], verify_client=True,
@@ -66,15 +71,27 @@ class Server(flight.FlightServerBase):
     def do_exchange(self, context: flight.ServerCallContext, descriptor: flight.FlightDescriptor,
                     reader: Any, writer: Any) -> None:  # fmt: skip
         """One wire, for as long as it lasts."""
-        if not self._room.acquire(blocking=False):
-            raise flight.FlightUnavailableError("too many exchanges")
+        first = bytes(descriptor.command)
+        name = self._take_place(first)
         exchange = ServerExchange(reader, writer)
         self._open.add(exchange)
         try:
-            self._carry(bytes(descriptor.command), exchange)
+            self._carry(first, exchange)
         finally:
             self._open.discard(exchange)
-            self._room.release()
+            with self._lock:
+                self._counts[name] -= 1
+
+    def _take_place(self, first: bytes) -> str:
+        """Whose exchange it is. A quarter of all places is the most that one peer has: a handler that waits for a silent
+        peer cannot be ended from here."""
+        name = self._whose(first)
+        most = max(2, self._most // 4) if name else 2
+        with self._lock:
+            if self._counts[name] >= most or self._counts.total() >= self._most:
+                raise flight.FlightUnavailableError("too many exchanges")
+            self._counts[name] += 1
+        return name
 
     def stop(self) -> None:
         """Stop listening; wires break, and go on at the next server."""

@@ -9,6 +9,7 @@ import signal
 import socket
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,8 @@ def main(arguments: list[str]) -> int:
     control = Control(socket.socket(fileno=int(line)))
     handles = dict(wire.rsplit("=", 1) for wire in wires)
     peers = {name: SocketTransport(socket.socket(fileno=int(handle))) for name, handle in handles.items()}
-    serve(control, Path(home), peers)
+    with suppress(Interrupted):  # whoever started us is gone
+        serve(control, Path(home), peers)
     return 0
 
 

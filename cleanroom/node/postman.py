@@ -35,7 +35,7 @@ class Postman:
         self._log, self._stopping = log, stopping
         self._peers = Peers(home)
         self._threads: dict[tuple[str, str], threading.Thread] = {}
-        self._room = threading.BoundedSemaphore(_ANSWERS_AT_ONCE)
+        self._rooms: dict[str, threading.BoundedSemaphore] = {}
         self.calls: Calls | None = None
 
     def turn(self) -> None:
@@ -78,7 +78,10 @@ class Postman:
             return False
         contents = [base64.b64encode(content).decode() for _, content in waiting]
         ids = self._lines.call(peer.name, "messages", {"contents": contents}).get("ids")
-        self._post.delivered(peer.name, _texts(ids, MOST_MESSAGES))
+        taken = {name for name, _ in waiting} & set(_texts(ids, MOST_MESSAGES))
+        if not taken:
+            raise BadMessage("A message has an unknown form.")
+        self._post.delivered(peer.name, sorted(taken))
         return True
 
     def _fetch(self, peer: Peer) -> bool:
@@ -98,7 +101,7 @@ class Postman:
             if not isinstance(calls, list) or len(calls) > MOST_FETCHED:
                 raise BadMessage("A message has an unknown form.")
             for call in calls:
-                self._room.acquire()
+                self._rooms.setdefault(peer.name, threading.BoundedSemaphore(_ANSWERS_AT_ONCE)).acquire()
                 threading.Thread(target=self._answer, args=(peer, call), daemon=True).start()
         return True
 
@@ -109,7 +112,7 @@ class Postman:
                 with contextlib.suppress(*KNOWN):
                     self._lines.call(peer.name, "answered", {"number": str(call.get("number")), "answer": answer})
         finally:
-            self._room.release()
+            self._rooms[peer.name].release()
 
     # -- what peers call
 

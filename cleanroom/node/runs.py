@@ -39,7 +39,8 @@ from cleanroom.rooms.store import Rooms
 
 FORMAT = "cleanroom-run/1"
 _ASKED = {"format", "run", "room", "contract", "parties", "job", "asker"}
-_RESERVED_SECONDS = 60.0
+_RESERVED_SECONDS = 150.0
+"""Longer than an asker waits for a busy third."""
 _BUSY_SECONDS = 120.0
 _REDIAL = (0.1, 2.0)
 _LINGER_SECONDS = 60.0
@@ -158,13 +159,11 @@ class Runs:
             known = self._reserved.keys() | self._serving.keys() | {run for run, _ in self._links}
             if body["run"] in known:
                 raise _malformed()
-            kept = [run for run, each in self._reserved.items() if each.peer == peer]
-            own = len(kept) + sum(name == peer for name in self._serving.values())
+            own = sum(each.peer == peer for each in self._reserved.values())
+            own += sum(name == peer for name in self._serving.values())
             if own >= (most if len(self._asking) == 1 else max(1, most // 2)):
-                if not kept:
-                    return False
-                del self._reserved[kept[0]]  # it has thought better of its oldest
-            elif len(self._reserved) + len(self._serving) >= most:
+                return False
+            if len(self._reserved) + len(self._serving) >= most:
                 return False
             self._reserved[body["run"]] = _Asked(peer, body, now + _RESERVED_SECONDS)
         return True
@@ -276,6 +275,12 @@ class Runs:
                 link.carry(self._lines.exchange(link.peer, {"run": run}))
             wait = _REDIAL[0] if (link.received, link.acknowledged) != before else min(2 * wait, _REDIAL[1])
             link.wait(wait)
+
+    def whose(self, first: bytes) -> str:
+        """The peer that dialled, by what it said first; "" where it is none."""
+        with contextlib.suppress(ValueError, AttributeError, RecursionError, NoSession):
+            return self._sessions.peer(json.loads(first).get("token")).name
+        return ""
 
     def carry(self, first: bytes, exchange: ServerExchange) -> None:
         """A peer dialled: carry the link that it means."""

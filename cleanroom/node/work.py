@@ -71,7 +71,7 @@ def plan(home: Home, room: str, arguments: dict[str, Any], parties: Afar, step: 
 
 def replay(home: Home, room: str, arguments: dict[str, Any], parties: Afar, step: Step) -> dict[str, Any]:
     """A receipt's answer counted once more. arguments: file."""
-    return replaying.replayed(home.path, Path(arguments["file"]), meeting=parties.meeting)
+    return replaying.replayed(home.path, Path(needed(arguments, "file")), meeting=parties.meeting)
 
 
 def export(home: Home, room: str, arguments: dict[str, Any], parties: Afar, step: Step) -> dict[str, Any]:
@@ -79,7 +79,7 @@ def export(home: Home, room: str, arguments: dict[str, Any], parties: Afar, step
     _, held = querying.opened(home.path, room)
     job = {"room": room, "query": {"by": [], "sums": [], "where": []}}
     jobs = querying.jobs(held.contract, [each.name for each in held.contract.parties], job)
-    jobs[home.party] = {**jobs[home.party], "members": arguments["file"]}
+    jobs[home.party] = {**jobs[home.party], "members": needed(arguments, "file")}
     outcome = parties.call("run", jobs)[home.party]
     return {"room": room, "members": outcome["members"], "receipt": outcome["receipt"]["digest"]}
 
@@ -89,12 +89,19 @@ def refresh(home: Home, room: str, arguments: dict[str, Any], parties: Afar, ste
     allows updates. arguments: dataset, source; where they are not as usual on, profile, mapping, features, as_of."""
     given = {name: arguments.get(name) for name in ("profile", "mapping", "features", "as_of")}
     added = datasets.add(
-        home.path, str(arguments["source"]), str(arguments["dataset"]), str(arguments.get("on", "phone")),
+        home.path, needed(arguments, "source"), needed(arguments, "dataset"), str(arguments.get("on", "phone")),
         given["profile"], given["mapping"], given["features"], given["as_of"],
         lambda _, stage, done, total: step(stage, done, total),
     )  # fmt: skip
     matched = match(home, room, {}, parties, step) if room else None
     return {"dataset": added["dataset"], "version": added["version"], "rows": added["rows"], "match": matched}
+
+
+def needed(arguments: Mapping[str, Any], name: str) -> str:
+    """An argument that a job cannot do without. Raises UsageError."""
+    if not isinstance(arguments.get(name), str):
+        raise UsageError("This job needs {name}.", "--set {name}=…", name=name)
+    return str(arguments[name])
 
 
 Kind = Callable[[Home, str, dict[str, Any], Afar, Step], dict[str, Any]]

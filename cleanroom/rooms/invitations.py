@@ -113,6 +113,7 @@ def _card(here: Here, dataset: str | None, columns: Sequence[str]) -> dict[str, 
                 raise UsageError("The dataset {dataset} cannot offer {column}.", "It can offer: {columns}",
                                  dataset=dataset, column=name, columns=", ".join(there) or "–")  # fmt: skip
         made["dataset"]["columns"] = [there[name] for name in dict.fromkeys(columns)]
+    cards.parse(made, here.party)  # as peers will, who take no larger one
     return made
 
 

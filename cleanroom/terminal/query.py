@@ -42,7 +42,8 @@ def understood_shown(console: Console, result: dict[str, Any]) -> None:
     read = result["understood"]
     show.fact(console, t("Room"), result["room"])
     by = ", ".join(read["by"]) or t("everybody")
-    show.fact(console, t("Understood as"), t("people of {table}, by {columns}", table=read["table"], columns=by))
+    table = " + ".join(read.get("over", ())) or read["table"]
+    show.fact(console, t("Understood as"), t("people of {table}, by {columns}", table=table, columns=by))
     if read["where"]:
         show.fact(console, t("Of whom"), t(", or ").join(map(_box, read["where"])))
     if read["sums"]:

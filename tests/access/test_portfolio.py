@@ -171,6 +171,8 @@ def _soon() -> dt.datetime:
         ("grant.asked", {"calls": ["grant"]}),
         ("grant.asked", {"calls": []}),
         ("grant.asked", {"rooms": ["../x"]}),
+        ("grant.asked", {"columns": ["crm.tier\x1b[2J"]}),
+        ("grant.refused", {"format": delegating.FORMAT, "asked": "0" * 32, "reason": "x" * 501}),
         ("grant.asked", {"days": 367}),
         ("grant.asked", {"days": "30"}),
         ("grant.asked", {"days": True}),
@@ -186,6 +188,20 @@ def test_messages_that_cannot_be_meant_are_refused_by_name(three: Three, kind: s
     assert three.states() == {}
     with State.open(three.agency) as state:
         assert Approvals(state, Approval()).waiting() == []
+
+
+def test_one_merchant_cannot_make_the_portfolio_too_large_for_others(three: Three) -> None:
+    key = three.agency.keys.public.signing.hex()
+    wide = Scope(("query",), tuple(f"room-{at}-{'x' * 50}" for at in range(1000)))
+    body, refused = {"format": delegating.FORMAT, "asked": ""}, 0
+    for _ in range(20):
+        grant, signature = grants.add(three.shop, "agency", key, wide, _soon())
+        try:
+            three.hear(three.shop, "grant.given", {**body, "grant": {**grants.plain(grant), "signature": signature}})
+        except Refused:
+            refused += 1
+    assert refused == 4
+    assert (three.agency.path / "portfolio.json").stat().st_size < portfolio.MOST_BYTES_OF_ONE + 1000
 
 
 def test_two_grants_of_one_number_are_refused(three: Three, tmp_path: Path) -> None:
@@ -229,7 +245,7 @@ def test_a_provider_asks_a_person_of_the_merchant_decides_and_the_answer_comes_b
     assert three.states() == {"shop": ["pending", "pending"]}
     assert world.carry(three.agency, three.shop, HANDLERS) == [None, None]
     assert grants.load(three.shop).grants == ()  # nothing is granted by a message
-    (three.shop.path / "node.toml").write_text('role = "merchant"\n')
+    (three.shop.path / "node.toml").write_text('role = "merchant"\nurl = "grpc+tls://127.0.0.1:9"\n')
     users.add(three.shop, "eve", ["approver"], "correct horse battery")
     with State.open(three.shop) as state:
         first, second = Approvals(state, Approval()).waiting()

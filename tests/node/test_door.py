@@ -9,12 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from cleanroom.access import acting, users
+from cleanroom.access import acting, matrix, users
 from cleanroom.access.check import AccessRefused, Caller
 from cleanroom.errors import BadData, Interrupted, Refused, UsageError
+from cleanroom.ledger.opening import open_ledger
 from cleanroom.node import visiting
 from cleanroom.node.config import Config, written
-from cleanroom.node.door import Door, Reception, knock
+from cleanroom.node.door import _JOBS, Door, Reception, knock
 from cleanroom.node.peers import Peers
 from cleanroom.node.queue import Jobs
 from cleanroom.node.state import State
@@ -196,9 +197,52 @@ def test_a_call_that_the_door_does_not_have_is_named(node):
     owner = Caller("user", "ada", ("owner",))
     with pytest.raises(UsageError, match="not to be had here"):
         node.door.call(owner, "keys", "", {})
-    with pytest.raises(UsageError, match="argument that it does not know"):
+    with pytest.raises(UsageError, match="does not know meeting"):
         node.door.call(owner, "query", "spring", {"sql": SQL, "meeting": "x"})
     with pytest.raises(AccessRefused):
         node.door.call(Caller("user", "nobody", ("owner",)), "query", "spring", {"sql": SQL})
     with pytest.raises(BadData):
         node.door.followed(Peers(node.home).get("agency"), {"id": "../x"})
+
+
+def test_the_platforms_operator_keeps_its_catalogue_by_token(node, reception):
+    token = node.user("olga", "operator")
+
+    def call(_call: str, **arguments: object) -> dict[str, object]:
+        return knock(reception, {"token": token, "call": _call, "room": "", "arguments": arguments})
+
+    call("channels", name="feed", zh="信息流", en="Feed", purposes=["insight"])
+    call("quotas", peer="agency", runs="5", rows=1000)
+    assert call("channels")["channels"][0]["name"] == "feed" and call("quotas")["quotas"][0]["runs"] == 5
+    call("channels", drop="feed")
+    assert call("channels")["channels"] == [] and call("usage")["usage"] == []
+    for bad in ({"name": "x", "more": 1}, {"name": "x"}, {"drop": "nothing"}):
+        with pytest.raises((UsageError, BadData)):
+            call("channels", **bad)
+    with pytest.raises(UsageError, match="number as runs"):
+        call("quotas", peer="agency", runs="many", rows=1)
+    with pytest.raises(Refused):
+        call("query", sql=SQL)
+
+
+def test_an_auditor_reads_the_ledger_and_an_analyst_schedules(node, reception):
+    auditor, analyst = node.user("eve", "auditor"), node.user("ada", "analyst")
+
+    def call(token: str, _call: str, **arguments: object) -> dict[str, object]:
+        return knock(reception, {"token": token, "call": _call, "room": "spring", "arguments": arguments})
+
+    with open_ledger(node.home) as ledger:
+        ledger.append("import", {"dataset": "crm", "manifest": "0" * 64, "rows": 1})
+    assert [each["kind"] for each in call(auditor, "audit")["entries"]] == ["import"]
+    made = call(analyst, "schedule", spec="daily 03:30", call="query", sql=SQL)
+    assert [each["id"] for each in call(analyst, "schedule")["schedules"]] == [made["id"]]
+    call(analyst, "schedule", remove=made["id"])
+    assert call(analyst, "schedule")["schedules"] == []
+    with pytest.raises(Refused):
+        call(analyst, "schedule", spec="daily 03:30", call="members", file="m.csv")
+    with pytest.raises(Refused):
+        call(auditor, "schedule", spec="daily 03:30", call="query", sql=SQL)
+
+
+def test_what_the_table_says_is_served_is_served(node):
+    assert set(matrix.SERVED) == {*_JOBS, *node.door._answers}

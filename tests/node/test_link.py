@@ -69,6 +69,9 @@ class End:
     def close(self) -> None:
         self._line.broken = True
 
+    def free(self) -> None:
+        self._line.broken = True
+
 
 class Line:
     """Both ends. cut: after so many messages of both ways; change: what becomes of the n-th message one way."""

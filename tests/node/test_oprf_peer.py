@@ -1,4 +1,4 @@
-"""A party that computes with `voprf` (PyPI), and builds tags and labels from the specification alone, as receiver and as
+"""A party that computes with `voprf` (PyPI), and makes tags and labels by the specification alone, as receiver and as
 sender of an `oprf` match: over a channel on a socket pair, and on a pair as two nodes' link carries it.
 
 Of ours it uses the channel and the canaries; `protocols.oprf` and `protocols.psi` are on the other side only. `voprf`
@@ -222,7 +222,7 @@ ENDS = pytest.mark.parametrize("ends", [paired, linked])
 
 
 def test_the_key_of_an_epoch_is_the_rfcs() -> None:
-    assert (PUBLIC, CANARIES) == (KEY.public, canary.COUNT)
+    assert (KEY.public, canary.COUNT) == (PUBLIC, CANARIES)
 
 
 @ENDS

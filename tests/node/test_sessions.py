@@ -27,7 +27,7 @@ def listening(home, skew=300.0, roots=None):
     calls = Calls(sessions, {"who": lambda peer, body: {"name": peer.name, **body}}, lambda *_, **__: None)
     own = certificate.own(home)
     key = own.key_pem(SecretAccess("test"))
-    server = Server("127.0.0.1:0", own.pem, key, roots or Peers(home).roots(), calls, lambda *_: None, 4)
+    server = Server("127.0.0.1:0", own.pem, key, roots or Peers(home).roots(), calls, lambda *_: None, lambda _: "", 4)
     try:
         yield calls, f"grpc+tls://127.0.0.1:{server.port}"
     finally:

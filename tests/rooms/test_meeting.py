@@ -444,6 +444,17 @@ def test_a_contract_may_not_say_more_than_the_card(world: World) -> None:
     assert waiting(world, "platform") == []
 
 
+def test_a_card_is_not_a_way_to_fill_the_disk(world: World) -> None:
+    card = cards.make(world["merchant"].home, "merchant", "crm")
+    large = {**card, "dataset": {**card["dataset"], "name": "crm", "more": "x" * cards.MOST_BYTES}}
+    body = {"format": 1, "meeting": "ab" * 16, "room": "winter", "card": large, "asked": {"purpose": "x"},
+            "invited": {"merchant": "owner", "platform": "owner"}}  # fmt: skip
+    with pytest.raises(BadData, match="larger than"):
+        world.say("merchant", "platform", "card.asked", body)
+    assert Meetings(world["platform"].home).all() == []
+    world.say("merchant", "platform", "card.asked", {**body, "card": card})
+
+
 def test_what_others_wrote_moves_no_cursor_where_people_decide(world: World) -> None:
     hostile = _changed(_cards_given(world), purposes=("pay\x1b[2J\x1b[1;1H\u202e", "x" * 5000))
     world.say("merchant", "platform", "room.offered", _offering(world, hostile))
