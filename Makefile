@@ -1,7 +1,7 @@
 # Two commands do everything, install included: `make demo` and `make test`.
 PY = .venv/bin/python
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-test warm-up demo test test-dp crash fuzz fuzz-sql lint bench okvs wheels lock clean
+.PHONY: help setup setup-test warm-up demo test coverage test-dp faults soak bench-nodes install-check crash fuzz fuzz-sql lint bench okvs wheels lock clean
 
 help:            ## this list
 	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed 's/:.*##/ —/'
@@ -30,6 +30,18 @@ test: setup-test lint ## lint, types, layers, all tests, branch coverage
 
 test-dp: setup-test ## the noise against its claims: 500 pairs of data sets x 20,000 draws a mechanism (ten minutes)
 	PYTHONPATH=tests $(PY) -m dp docs/evidence/dp.txt
+
+faults: setup-test ## every fault of the table done to real nodes, and what came of it at each side (minutes)
+	$(PY) -m tests.node.faults | tee docs/evidence/faults.txt
+
+soak: setup-test ## nodes under questions, cuts and kills for an hour; SECONDS=600 for ten minutes
+	$(PY) -m tests.node.soak $(or $(SECONDS),3600) | tee docs/evidence/soak.txt
+
+bench-nodes: setup-test ## runs over nodes: against socket pairs, over a slow line, after a cut, fifty at once
+	$(PY) -m benchmarks.nodes | tee docs/evidence/nodes.md
+
+install-check: setup-test ## scripts/install.sh into an empty prefix, from the lock (minutes)
+	CLEANROOM_TRY_INSTALL=1 $(PY) -m pytest tests/operations/test_deployment.py -n 0
 
 crash: setup-test ## kill -9 at over 1,000 points of the ledger (minutes)
 	$(PY) tests/ledger/crash.py points $$(mktemp -d) 2000 | tee docs/evidence/crash.txt

@@ -126,6 +126,9 @@ def room_invite(
         bool, typer.Option("--noise/--no-noise", help="Noise in releases; without it every owner must sign so.")
     ] = True,
     days: Annotated[int, typer.Option(help="How long the room runs.")] = 90,
+    updates: Annotated[
+        bool, typer.Option("--updates", help="Matches go on from the last one: only what changed travels.")
+    ] = False,
     home: HomeOption = DEFAULT_HOME,
     json: Json = False,
 ) -> None:
@@ -133,7 +136,7 @@ def room_invite(
     from cleanroom.rooms import invitations
     from cleanroom.rooms.meetings import Asked
 
-    asked = Asked(purpose, protocol.value, receiver, k, noise, days)
+    asked = Asked(purpose, protocol.value, receiver, k, noise, days, updates)
     columns = [*(by or ()), *(sums or ())]
     _told(invitations.invite(home, name, partner, operator, dataset, columns, asked), json)
 

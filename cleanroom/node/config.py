@@ -60,7 +60,7 @@ class Times:
     poll: float = _setting("How often a node without a url asks its peers for messages.", 2.0, 0.05, _HOUR)
     job: float = _setting("The longest that a job may run.", 6 * _HOUR, 1, 168 * _HOUR)
     retry_first: float = _setting("The wait before the first retry; it doubles with each.", 5.0, 0.01, _HOUR)
-    retries: int = _setting("Retries of a job that a fault of the link ended.", 5, 0, 100)
+    retries: int = _setting("Retries of a job that a fault of the link ended.", 10, 0, 100)
 
 
 @dataclass(frozen=True)

@@ -30,6 +30,7 @@ from cleanroom.operations import statement
 
 KINDS = ("query", "match", "plan", "refresh", "export", "replay")
 """Jobs that a person or a schedule may ask for."""
+_NEEDS = {"refresh": ("dataset", "source"), "export": ("file",), "replay": ("file",)}
 
 
 @dataclass(frozen=True)
@@ -59,8 +60,7 @@ def opened(path: Path) -> Iterator[Desk]:
 def submit(path: Path, kind: str, room: str, arguments: Mapping[str, Any], progress: Progress | None = None, *,
            wait: bool = True, asked_by: str = "") -> dict[str, Any]:  # fmt: skip
     """Leave a job; with `wait` its end. Raises UsageError for an unknown kind, and what it fails with."""
-    if kind not in KINDS:
-        raise UsageError("There is no kind of job {kind}.", "There are: {kinds}.", kind=kind, kinds=", ".join(KINDS))
+    _check(kind, arguments)
     with opened(path) as desk:
         if wait:
             check_running(desk.home)
@@ -114,6 +114,15 @@ def retried(path: Path, number: str) -> dict[str, Any]:
         return told(desk.jobs.retry(desk.jobs.get(number).id), desk.jobs)
 
 
+def _check(kind: str, arguments: Mapping[str, Any]) -> None:
+    """Raises UsageError for an unknown kind of job, and one without what it needs."""
+    if kind not in KINDS:
+        raise UsageError("There is no kind of job {kind}.", "There are: {kinds}.", kind=kind, kinds=", ".join(KINDS))
+    for name in _NEEDS.get(kind, ()):
+        if not isinstance(arguments.get(name), str):
+            raise UsageError("This job needs {name}.", "--set {name}=…", name=name)
+
+
 def told(job: Job, jobs: Jobs) -> dict[str, Any]:
     """A job for programs and people, without what it brought. left: seconds by earlier ones of its kind, None
     unknown."""
@@ -135,8 +144,7 @@ def _translated(error: dict[str, Any]) -> str:
 def scheduled(path: Path, spec: str, kind: str, room: str, arguments: Mapping[str, Any], *,
               asked_by: str = "") -> dict[str, Any]:  # fmt: skip
     """Have a job done again and again."""
-    if kind not in KINDS:
-        raise UsageError("There is no kind of job {kind}.", "There are: {kinds}.", kind=kind, kinds=", ".join(KINDS))
+    _check(kind, arguments)
     with opened(path) as desk:
         number = desk.schedules.add(spec, kind, room, dict(arguments), asked_by or desk.home.party)
         return asdict(desk.schedules.get(number))

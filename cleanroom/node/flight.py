@@ -83,8 +83,8 @@ class Server(flight.FlightServerBase):
                 self._counts[name] -= 1
 
     def _take_place(self, first: bytes) -> str:
-        """Whose exchange it is. A quarter of all places is the most that one peer has: a handler that waits for a silent
-        peer cannot be ended from here."""
+        """Whose exchange it is. A quarter of all places is the most that one peer has: a handler that waits for a
+        silent peer cannot be ended from here."""
         name = self._whose(first)
         most = max(2, self._most // 4) if name else 2
         with self._lock:

@@ -44,6 +44,7 @@ _RESERVED_SECONDS = 150.0
 _BUSY_SECONDS = 120.0
 _REDIAL = (0.1, 2.0)
 _LINGER_SECONDS = 60.0
+FOR_ANOTHER = "{asker} asks in the name of {party} a question in the room {room}."
 _APPROVED_DAYS = 7
 """For so long what a person said to a question goes for the same question."""
 
@@ -238,7 +239,9 @@ class Runs:
         if self._config.approval.runs != "ask":
             return
         payload = {"peer": peer.name, "contract": body["contract"], "job": body["job"]}
-        what = [("{party} asks a question in the room {room}.", {"party": peer.name, "room": contract.room})]
+        who = {"party": peer.name, "room": contract.room, "asker": body["asker"]}
+        own = "{party} asks a question in the room {room}."
+        what = [(own if body["asker"] == peer.name else FOR_ANOTHER, who)]
         reveals = [(each.template, each.params) for each in asked_for.said(contract, body["job"])]
         approvals = Approvals(self._state, self._config.approval)
         since = dt.datetime.now(dt.UTC) - dt.timedelta(days=_APPROVED_DAYS)

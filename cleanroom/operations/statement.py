@@ -67,11 +67,20 @@ def read(party: str, key: bytes, body: Mapping[str, Any]) -> tuple[Entry, Head]:
     entry = Entry(**plain)
     check_body(entry.kind, entry.body)
     hashed = entry_hash(entry.seq, entry.time, entry.kind, entry.body, entry.previous)
-    if entry.kind != "restored" or hashed != entry.hash:
+    if entry.kind != "restored" or hashed != entry.hash or not _is_time(str(entry.body["made"])):
         raise strange
     head = Head(party, str(body["key"]), entry.seq, entry.hash, entry.signature)
     head.verify(key)
     return entry, head
+
+
+def _is_time(text: str) -> bool:
+    """A person is to read it."""
+    try:
+        dt.datetime.fromisoformat(text)
+    except ValueError:
+        return False
+    return True
 
 
 def heard(home: Home, state: "State", config: "Config", message: "Message") -> None:

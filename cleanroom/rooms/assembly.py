@@ -32,7 +32,8 @@ QUOTA_RUNS, LEAST_ASKED = 10, 100
 @dataclass(frozen=True)
 class Plan:
     """What a contract is to say beside what its parties bring. receiver: an owner; days: how long it runs; noise: on,
-    with the usual sigma and budget; commitment: to the secret of more than two owners, drawn by the first of them."""
+    with the usual sigma and budget; commitment: to the secret of more than two owners, drawn by the first of them;
+    updates: matches go on from the last one."""
 
     room: str
     protocol: Protocol
@@ -42,6 +43,7 @@ class Plan:
     days: int = VALID_DAYS
     noise: bool = True
     commitment: str = ""
+    updates: bool = False
 
 
 def assemble(plan: Plan, owners: Sequence[Card], operator: Party | None,
@@ -69,7 +71,7 @@ def assemble(plan: Plan, owners: Sequence[Card], operator: Party | None,
         datasets=datasets,
         match=Match(plan.protocol, left.name, right.name, host=host, receiver=plan.receiver, output=output,
                     quota=quota if plan.protocol == "oprf" else 0, others=tuple(each.name for each in others),
-                    commitment=plan.commitment),
+                    commitment=plan.commitment, updates=plan.updates),
         release=ReleaseRules(tuple(each.owner for each in datasets), plan.k, **noise),
         purposes=(plan.purpose,),
         created=now.isoformat(),

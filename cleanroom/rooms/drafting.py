@@ -54,7 +54,7 @@ def from_cards(home: Home, room: str, asked: Asked, found: Sequence[Card]) -> tu
     receiving = _receiver(asked.receiver, owners) if asked.receiver else _by_size(asked.protocol, owners)
     choice = _choice(owners, operator, receiving, None)
     chosen: Any = choice.protocol if asked.protocol == "auto" else asked.protocol
-    plan = Plan(room, chosen, receiving, asked.k, asked.purpose, asked.days, asked.noise)
+    plan = Plan(room, chosen, receiving, asked.k, asked.purpose, asked.days, asked.noise, updates=asked.updates)
     return _drafted(home, plan, owners, operator)
 
 

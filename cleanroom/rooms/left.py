@@ -73,7 +73,11 @@ class Left:
 
 
 def load(folder: Path, contract: Contract) -> tuple[Left, ...]:
-    """The statements beside a contract, in the order in which they came. Raises BadData for a forged or damaged one."""
+    """The statements beside a contract, in the order in which they came. Raises BadData for a forged or damaged one.
+
+    One about another contract of this name counts only where it is signed by a party of this one: somebody may have
+    left a room that never came into force, before others agreed on one of the same name.
+    """
     path = folder / FILE
     if not path.exists():
         return ()
@@ -84,9 +88,17 @@ def load(folder: Path, contract: Contract) -> tuple[Left, ...]:
         found = tuple(map(Left.parse, value["left"]))
     except (ValueError, TypeError, AttributeError, RecursionError) as error:
         raise BadData("A statement of leaving is not in the form that this version knows.") from error
-    for each in found:
-        each.check(contract)
-    return found
+    return tuple(each for each in found if _counts(each, contract))
+
+
+def _counts(statement: Left, contract: Contract) -> bool:
+    try:
+        statement.check(contract)
+    except BadData:
+        if statement.contract == contract.digest():
+            raise
+        return False
+    return True
 
 
 def save(folder: Path, left: Iterable[Left]) -> None:

@@ -40,7 +40,7 @@ PARTS: tuple[Part, ...] = ("owner", "operator")
 @dataclass(frozen=True)
 class Asked:
     """What an inviter wishes the contract to say. protocol: one, or auto; receiver: an owner, or "" for the one with
-    the most rows (of `oprf` the fewest); days: how long it runs."""
+    the most rows (of `oprf` the fewest); days: how long it runs; updates: matches go on from the last one."""
 
     purpose: str
     protocol: str = "auto"
@@ -48,6 +48,7 @@ class Asked:
     k: int = 100
     noise: bool = True
     days: int = 90
+    updates: bool = False
 
     def __post_init__(self) -> None:
         _typed(self)

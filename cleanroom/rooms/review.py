@@ -62,6 +62,8 @@ def of_card(home: Home, meeting: Meeting) -> Said:
         what.append(
             Sentence("Wished: noise in every release." if asked.noise else "Wished: exact numbers, without noise.")
         )
+        if asked.updates:
+            what.append(Sentence("Wished: matches go on from the last one, so that only changes travel."))
     for party, card in meeting.cards.items():
         if party != home.party and card["dataset"] is not None:
             columns = ", ".join(column["name"] for column in card["dataset"]["columns"]) or "–"

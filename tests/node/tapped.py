@@ -8,7 +8,6 @@ stands for such a process: it has it made, passes on its own files and SIGTERM, 
 """
 
 import fcntl
-import hashlib
 import importlib
 import json
 import os
@@ -153,32 +152,6 @@ def node() -> int:
 
     lines.Calls.one, lines.Lines.call, link.Link._deliver = asked, answered, came  # type: ignore[method-assign,assignment]
     local.subprocess = types.SimpleNamespace(**{**vars(subprocess), "Popen": start})  # type: ignore[assignment,attr-defined]
-    b = os.environ.get("V_BREAK")
-    if b == "label":
-        from cleanroom.node import runs
-        from cleanroom.rooms.store import Rooms
-        old = runs.Runs.started
-        def started(self, peer, body):
-            r = Rooms(self._home.rooms).load(self._reserved[body["run"]].body["room"])
-            sys.stderr.write(json.dumps({"event": "x", "label": [a.labels[0] for a in r.annexes or ()]}) + "\n")
-            return old(self, peer, body)
-        runs.Runs.started = started
-    if b == "length":
-        from cleanroom.node import runs
-        from cleanroom.rooms.store import Rooms
-        old = runs.Runs.meet
-        def meet(self, job, worker, arguments):
-            for each in arguments["parties"].values():
-                each["template"] = hashlib.md5(job.arguments["sql"].encode()).hexdigest()
-            return old(self, job, worker, arguments)
-        runs.Runs.meet = meet
-    if b == "peer":
-        from cleanroom.node import runs
-        old = runs.Runs.meet
-        def meet(self, job, worker, arguments):
-            self._lines.call("operator", "ping", {})
-            return old(self, job, worker, arguments)
-        runs.Runs.meet = meet
     cli.app()
     return 0
 
@@ -204,13 +177,6 @@ def worker(arguments: list[str]) -> int:
         return batch
 
     payload.decode = read
-    b = os.environ.get("V_BREAK")
-    if b == "condition":
-        pass
-    if b == "multiplicity" and arguments[0].endswith("merchant"):
-        from protocols.psi import keyed
-        from cleanroom.answer import keyed as k
-        print([n for n in dir(keyed) if "token" in n.lower()], file=sys.stderr)
     handle.start = lambda **_: NearEngine()  # type: ignore[assignment,return-value]
     return party.main(arguments)
 

@@ -32,7 +32,7 @@ def test_what_is_not_set_is_as_documented(tmp_path: Path) -> None:
         limits=Limits(runs=2, links=64, frame_bytes=1 << 20, window_bytes=16 << 20, message_bytes=4 << 20,
                       messages_waiting=10_000, jobs_waiting=1_000, runs_per_peer_per_day=1_000),
         times=Times(connect=10.0, silent=60.0, resume=120.0, skew=300.0, poll=2.0, job=21600.0, retry_first=5.0,
-                    retries=5),
+                    retries=10),
         approval=Approval(runs="contract", approvers=(), substitutes=(), remind_hours=24, substitute_hours=72),
         notices=Notices(webhook="", smtp_host="", smtp_port=587, sender="", to=(), smtp_user="",
                         smtp_password_file=""),

@@ -164,11 +164,11 @@ def maker(folder: Path) -> Iterator[str]:
         yield str(client)
     finally:
         process.terminate()
-        try:
-            process.wait(5)
-        finally:
-            with suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
+        with suppress(subprocess.TimeoutExpired):  # where a run has failed, its nodes are still there
+            process.wait(2)
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
 
 
 def run(folder: Path, data: Data, client: str) -> Seen:
@@ -215,9 +215,10 @@ def _files(home: Path) -> dict[str, bytes]:
 
 
 def _figures(made: worlds.World, name: str, port: int) -> dict[str, float]:
-    """When they tell of all that came over wires, which they do once a second."""
-    came = float(sum(path.stat().st_size for path in (made.folder / f"{name}.tap").glob("wire-*")))
-    made.until(lambda: _sum(_told(port), "received") >= came, 10, "figures")
+    """When they tell of all that went over wires, which they do once a second; what came counts its end too."""
+    came = [path.stat().st_size + 1 for path in made.folder.glob(f"{name}.tap/wire-*")]
+    went = [path.stat().st_size for path in made.folder.glob(f"*.tap/wire-{name}-*")]
+    made.until(lambda: (_sum(_told(port), "received"), _sum(_told(port), "sent")) == (sum(came), sum(went)), 10, name)
     return _told(port)
 
 

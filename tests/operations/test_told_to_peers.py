@@ -87,3 +87,13 @@ def test_nobody_else_can_say_so(pinned: World, tmp_path: Path) -> None:
         )  # fmt: skip
     with pytest.raises(BadData):
         statement.accept(pinned.platform, "merchant", forged, "Li")
+
+
+def test_the_time_that_a_person_reads_is_one(pinned: World, tmp_path: Path) -> None:
+    file = backed_up(pinned.merchant, tmp_path)
+    restore(file, locks(tmp_path)[1], tmp_path / "again")
+    home = Home.open(tmp_path / "again")
+    with open_ledger(home) as ledger:
+        ledger.restore("2026-01-01T00:00:00Z \x1b[2J")
+    with State.open(pinned.platform) as state, pytest.raises(BadData, match="not in a form"):
+        HANDLERS["node.restored"](pinned.platform, state, Config(role="platform"), message(home))

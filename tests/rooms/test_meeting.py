@@ -604,6 +604,30 @@ def test_who_leaves_ends_the_room_for_all(room: World) -> None:
     assert [node.failed for node in room.nodes.values()] == [[]] * 3
 
 
+def test_who_left_what_never_came_into_force_spoils_no_later_room_of_that_name(world: World) -> None:
+    drafted = _cards_given(world)
+    world.say("merchant", "platform", "room.offered", _offering(world, drafted))
+    time = "2026-11-22T00:00:00+00:00"
+    gone = Left("spring", drafted.contract.digest(), "merchant", "bye", time).signed(world["merchant"].home.keys)
+    world.say("merchant", "platform", "room.left", {"format": 1, "left": gone.plain()})
+    refuse(world["platform"].path, "spring", "no")
+    contract = drafted.contract
+    renamed = {"merchant": "brand", "platform": "platform"}
+    later = dataclasses.replace(
+        contract,
+        parties=tuple(dataclasses.replace(each, name=renamed[each.name]) for each in contract.parties),
+        datasets=tuple(dataclasses.replace(each, owner=renamed[each.owner]) for each in contract.datasets),
+        match=dataclasses.replace(contract.match, host=renamed[contract.match.host],
+                                  receiver=renamed[contract.match.receiver]),
+        release=dataclasses.replace(contract.release, recipients=tuple(renamed.values())),
+    )  # fmt: skip
+    rooms = Rooms(world["platform"].home.rooms)
+    rooms.save(Room(SignedContract(later), drafted.annexes))
+    assert [each.left for each in rooms.every()] == [()]
+    rooms.save(Room(SignedContract(contract), drafted.annexes))
+    assert [each.party for each in rooms.load("spring").left] == ["merchant"]
+
+
 def test_nobody_leaves_in_anothers_name(room: World) -> None:
     digest = held(room, "platform").contract.digest()
     mine = Left("spring", digest, "merchant", "over", "2026-11-22T00:00:00+00:00").signed(room["merchant"].home.keys)
