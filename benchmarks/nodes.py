@@ -1,4 +1,4 @@
-"""Nodes against socket pairs, over a slow line, after a cut, and under fifty jobs at once: `python -m benchmarks.nodes`.
+"""Nodes against socket pairs, over a slow line, after a cut, under fifty jobs at once: `python -m benchmarks.nodes`.
 
 Nodes are processes over homes of their own (`tests.node.world`); all traffic stays on loopback or in network namespaces
 made here and removed again. What is compared alternates, and the median counts. A Markdown table goes to stdout.
@@ -294,8 +294,8 @@ def many_jobs(folder: Path, jobs: int, clients: int) -> list[str]:
         charged = {name: len(world.charges(name)) for name in SIDES}
         world.audit()
         peak = {name: _peak(world.nodes[name].process.pid) for name in PARTIES}
-    return [f"{jobs} jobs from {clients} processes at once, two rooms of {worlds.ROWS:,} rows | {done} of {len(left)} done "
-            f"in {seconds:.0f} s; charges {charged}; peak memory of the nodes "
+    return [f"{jobs} jobs from {clients} processes at once, two rooms of {worlds.ROWS:,} rows | {done} of {len(left)} "
+            f"done in {seconds:.0f} s; charges {charged}; peak memory of the nodes "
             f"{', '.join(f'{name} {size >> 20} MB' for name, size in peak.items())} | all, bounded"]  # fmt: skip
 
 

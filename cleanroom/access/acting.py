@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from cleanroom import canonical
-from cleanroom.access import matrix
+from cleanroom.access import matrix, store
 from cleanroom.access.check import AccessRefused, Caller, check
 from cleanroom.errors import BadData, UsageError
 from cleanroom.home import Home
@@ -95,13 +95,40 @@ def verified(home: Home, state: State, body: object, now: dt.datetime, *, skew: 
     call, room, arguments, channel = value["call"], value["room"], value["arguments"], value["channel"]
     if call not in matrix.CALLS:
         raise AccessRefused("There is no call {call}.", code="unknown", call=call[:64])
+    columns = check_call(home, caller, call, room, arguments, channel=channel)
+    _remember(state, value["key"], value["id"], moment, now)
+    return Acting(caller, call, room, arguments, value["id"], columns, channel)
+
+
+def check_call(home: Home, caller: Caller, call: str, room: str, arguments: Mapping[str, Any], *,
+               channel: str = "") -> tuple[str, ...]:  # fmt: skip
+    """The columns that a key's call uses, if the caller may make the call with these arguments.
+
+    Raises AccessRefused, GrantRefused, and what `columns_of` does.
+    """
     check(home, caller, call, room, channel=channel)  # before anything of the room is read for it
+    if caller.kind != "key":
+        return ()
     columns = columns_of(home, call, arguments, room)
     check(home, caller, call, room, columns=columns, channel=channel)
     if call == "import":
         _check_import(home, caller, room, arguments.get("dataset"))
-    _remember(state, value["key"], value["id"], moment, now)
-    return Acting(caller, call, room, arguments, value["id"], columns, channel)
+    if call in _OF_ALL_ROOMS:
+        check(home, caller, call, "")
+    return columns
+
+
+def check_again(home: Home, asked_by: str, call: str, room: str, arguments: Mapping[str, Any]) -> None:
+    """When something begins that was asked for before: whoever asked may still ask for it. asked_by: the party itself,
+    a user, or a peer, as a ledger names them. Raises as `check_call`, AccessRefused for who is nobody any more."""
+    if asked_by == home.party or "@" in asked_by:  # the roles of these are in their token alone, which was in force
+        return
+    user, peers = store.load(home).user(asked_by), Peers(home)
+    if user is not None:
+        check_call(home, Caller("user", user.name, user.roles), call, room, arguments)
+        return
+    key = peers.get(asked_by).public.signing if asked_by in peers.names() else bytes(32)
+    check_call(home, Caller("key", asked_by, key=key), call, room, arguments)
 
 
 def is_id(value: object) -> bool:
@@ -126,6 +153,10 @@ def columns_of(home: Home, call: str, arguments: Mapping[str, Any], room: str) -
 
 _OF_A_ROOM = ("query", "plan", "members", "schedule", "sign")
 """Calls that use columns; where these cannot be told from the arguments, they use all."""
+
+
+_OF_ALL_ROOMS = ("audit",)
+"""Calls whose answer is about the whole home, whatever room is named."""
 
 
 def _check_import(home: Home, caller: Caller, room: str, dataset: object) -> None:

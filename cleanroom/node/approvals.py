@@ -108,6 +108,11 @@ class Approvals:
             ).fetchone()
         return None if row is None else _approval(row, now())
 
+    def waiting_rooms(self) -> dict[str, str]:
+        """The ids of what waits, each with its room: for a look a few times a second."""
+        with self._state.reading() as database:
+            return dict(database.execute("SELECT id, room FROM approvals WHERE state = 'waiting'").fetchall())
+
     def waiting(self) -> list[Approval]:
         """What waits, the oldest first."""
         with self._state.reading() as database:

@@ -145,6 +145,7 @@ class Node:
             time.sleep(TICK_SECONDS)
         for link in self._runs.carried():
             link.wait(2.0)
+        self._lines.fetched.wake()
         if self._server is not None:
             self._server.stop()
         self._lines.close()
@@ -181,6 +182,7 @@ class Node:
         if self._server is not None and wanted == self._shown:
             return
         if self._server is not None:
+            self._lines.fetched.wake()
             self._server.stop()
             self.log("listening anew", peers=len(self._peers.names()))
         key = own.key_pem(SecretAccess("show who we are in TLS"))
@@ -213,7 +215,7 @@ class Node:
             self.log.error("not settled", error, room=room)
 
     def _handle(self) -> None:
-        before = {each.id for each in self._approvals.waiting()}
+        before = self._approvals.waiting_rooms()
         known = handlers()
         for message, failed in self._post.handle(self.config, known):
             kind = message.kind if message.kind in known else "unknown"
@@ -222,9 +224,9 @@ class Node:
                 self.log.error("message refused", failed, kind=kind, peer=message.sender)
             else:
                 self.log("message", kind=kind, peer=message.sender)
-        for approval in self._approvals.waiting():
-            if approval.id not in before:
-                notices.send(self.config.notices, "approval.waiting", self.home.party, approval.room)
+        for approval, room in self._approvals.waiting_rooms().items():
+            if approval not in before:
+                notices.send(self.config.notices, "approval.waiting", self.home.party, room)
 
     # -- jobs
 
@@ -237,8 +239,18 @@ class Node:
             self._jobs.fail(job.id, Interrupted("The node ended before the job was done."))
         elif job is not None and job.kind == "act":
             threading.Thread(target=self._act, args=(job,), name=f"act {job.id[:8]}", daemon=True).start()
-        elif job is not None:
+        elif job is not None and self._is_still_allowed(job):
             self._start(job, job.id, lambda worker: self._do_own(job, worker), self._others(job.room))
+
+    def _is_still_allowed(self, job: Job) -> bool:
+        """Whether whoever asked for the job may still: a grant or a role may have ended since."""
+        try:
+            self._door.check_again(job)
+        except KNOWN as error:
+            self._jobs.fail(job.id, error)
+            self.log.error("not allowed any more", error, job=job.id[:8])
+            return False
+        return True
 
     def _others(self, room: str) -> list[str]:
         if not room:
@@ -372,7 +384,7 @@ class Node:
         self.metrics.links.set(sum(not link.over for link in links))
         self.metrics.running.set(len(self._workers))
         self.metrics.queued.set(len(self._jobs.listed(state="queued", most=self.config.limits.jobs_waiting)))
-        self.metrics.waiting.set(len(self._approvals.waiting()))
+        self.metrics.waiting.set(len(self._approvals.waiting_rooms()))
         known = {}
         for link in links:
             now, before = (link.sent, link.received, link.cuts), self._counted.get(id(link), (0, 0, 0))

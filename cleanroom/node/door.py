@@ -18,7 +18,7 @@ from typing import Any
 
 from cleanroom import budgets
 from cleanroom.access import acting, catalogue, users
-from cleanroom.access.check import Caller, check
+from cleanroom.access.check import Caller
 from cleanroom.errors import KNOWN, BadData, Interrupted, Refused, UsageError, our_mistake
 from cleanroom.home import Home
 from cleanroom.node import desk
@@ -32,12 +32,14 @@ SOCKET = "node.sock"
 _MOST_LINE = 1 << 20
 _SECONDS = 30.0
 _MOST_AT_ONCE = 32
+_LEAST_SIGNS = 4
 _JOBS = {"query": ("query", {"sql", "template", "values", "within"}), "plan": ("plan", {"period"}),
          "import": ("refresh", {"dataset", "source", "on", "profile"}),
          "members": ("export", {"file"})}  # fmt: skip
 """Calls that become jobs: the kind of job, and the arguments that it may have."""
 _PLACES = {"source": "incoming", "file": "outgoing"}
 """Arguments that name a file: by its name, in a folder of the home that is for this."""
+_PLACED = {*_PLACES, "path"}
 
 
 class Door:
@@ -71,15 +73,18 @@ class Door:
             raise UsageError("There is no {id} in this list.", "The list shows what there is.", id=str(number)[:8])
         call = next(call for call, (kind, _) in _JOBS.items() if kind == job.kind)
         caller = Caller("key", peer.name, key=peer.public.signing)
-        check(self._home, caller, call, job.room, columns=acting.columns_of(self._home, call, job.arguments, job.room))
-        if call == "import" and job.room:
-            check(self._home, caller, "query", job.room)
-        return {**desk.told(job, self._jobs), "failure": job.error, "result": job.result}
+        acting.check_call(self._home, caller, call, job.room, job.arguments)
+        return _without_places({**desk.told(job, self._jobs), "failure": job.error, "result": job.result})
+
+    def check_again(self, job: Job) -> None:
+        """When a job begins: whoever asked for it may still. Raises as `call`."""
+        call = next((call for call, (kind, _) in _JOBS.items() if kind == job.kind), None)
+        if call is not None:
+            acting.check_again(self._home, job.asked_by, call, job.room, job.arguments)
 
     def call(self, caller: Caller, call: str, room: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
         """A call of a user. Raises AccessRefused, and what the call does."""
-        columns = acting.columns_of(self._home, call, arguments, room) if caller.kind == "key" else ()
-        check(self._home, caller, call, room, columns=columns)
+        acting.check_call(self._home, caller, call, room, arguments)
         return self._do(caller, call, room, arguments, None)
 
     def _do(
@@ -94,7 +99,8 @@ class Door:
             raise UsageError(
                 "The call {call} is not to be had here.", "Its people use the command at the node.", call=call
             )
-        return answer(caller, room, {**arguments})
+        found = answer(caller, room, {**arguments})
+        return found if caller.kind == "owner" else _without_places(found)
 
     def _given(self, call: str, arguments: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
         """The kind of job that a call becomes, and what it is given: files by their names."""
@@ -145,15 +151,20 @@ class Door:
 
     def _schedule(self, caller: Caller, room: str, arguments: dict[str, Any]) -> dict[str, Any]:
         """Schedules; with spec and call one more, with remove one less. What comes again is asked for as at once."""
+        own = [each for each in desk.schedules(self._home.path)["schedules"]
+               if each["asked_by"] == caller.name or "owner" in caller.roles]  # fmt: skip
         if not arguments:
-            return desk.schedules(self._home.path)
+            return {"schedules": own}
         if "remove" in arguments:
             _only(arguments, "remove")
-            return desk.unscheduled(self._home.path, str(arguments["remove"]))
+            number = str(arguments["remove"])
+            if len(number) < _LEAST_SIGNS or not any(each["id"].startswith(number) for each in own):
+                raise UsageError("There is no {id} in this list.", "The list shows what there is.", id=number[:32])
+            return desk.unscheduled(self._home.path, number)
         spec, call = str(arguments.pop("spec", "")), str(arguments.pop("call", ""))
         if call not in _JOBS:
             raise UsageError("A schedule names when and what.", "spec, and call: {known}.", known=", ".join(_JOBS))
-        check(self._home, caller, call, room, columns=acting.columns_of(self._home, call, arguments, room))
+        acting.check_call(self._home, caller, call, room, arguments)
         kind, given = self._given(call, arguments)
         return desk.scheduled(self._home.path, spec, kind, room, given, asked_by=caller.name)
 
@@ -176,6 +187,21 @@ class Door:
 
     def _budget(self, caller: Caller, room: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
         return budgets.told(self._home.path, room or None)
+
+
+def _without_places(value: dict[str, Any]) -> dict[str, Any]:
+    """An answer for others than the owner: where the home and its files lie is left out, the files' names stay."""
+    found = {}
+    for name, each in value.items():
+        if name in _PLACED and isinstance(each, str):
+            each = Path(each).name
+        elif isinstance(each, dict):
+            each = _without_places(each)
+        elif isinstance(each, list):
+            each = [_without_places(part) if isinstance(part, dict) else part for part in each]
+        found[name] = each
+    found.pop("home", None)
+    return found
 
 
 def _only(arguments: Mapping[str, Any], *known: str) -> None:

@@ -30,6 +30,7 @@ from protocols.errors import BadMessage
 
 MOST_BODY = 8 << 20
 _SCHEMA = pa.schema([pa.field("bytes", pa.uint8(), nullable=False)])
+_DONE = b"done"
 _KEEPALIVE_MS = 10_000
 _ANEW_SECONDS = 2.0
 """For so long a node that listens anew may refuse connections."""
@@ -146,8 +147,8 @@ class ClientExchange:
         return _read(self._reader, lambda: self._closed)
 
     def done(self) -> None:
-        """See link.Exchange."""
-        self._writer.done_writing()
+        """See link.Exchange. A word of our own: gRPC's half-close, told while the reader fails, ends the process."""
+        self._writer.write_metadata(_DONE)
 
     def close(self) -> None:
         """See link.Exchange."""
@@ -235,6 +236,8 @@ def _read(reader: Any, closed: Callable[[], bool]) -> tuple[bytes, memoryview]:
     if chunk.app_metadata is None:
         raise BadMessage("A message has an unknown form.")
     header = chunk.app_metadata.to_pybytes()
+    if header == _DONE:
+        raise EOFError
     if chunk.data is None:
         return header, memoryview(b"")
     if not chunk.data.schema.equals(_SCHEMA) or chunk.data.column(0).null_count:

@@ -155,6 +155,12 @@ class Fetched:
             self._waiting[peer] = []
             return waiting
 
+    def wake(self) -> None:
+        """End all polls that wait: the node stops, or listens anew."""
+        with self._changed:
+            self._turns = {peer: turn + 1 for peer, turn in self._turns.items()}
+            self._changed.notify_all()
+
     def answer(self, peer: str, number: str, answer: dict[str, Any]) -> None:
         """The peer brings an answer; one to what nobody waits for is dropped."""
         with self._changed:

@@ -304,7 +304,10 @@ class Link:
                 if kind is Kind.FAIL:
                     break
                 self._check_finished()
-            exchange.done()
+            if self.over:
+                exchange.done()
+            else:
+                exchange.close()
         except Exception:  # noqa: BLE001 - as in carry, which sees the same
             exchange.close()
         with self._changed:

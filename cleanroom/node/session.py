@@ -115,9 +115,9 @@ class Sessions:
 def hello_of(home: Home, peer: Peer, versions: list[str]) -> dict[str, Any]:
     """This party's hello to `peer`. Raises Refused where no version is common."""
     if VERSION not in versions:
-        theirs = ", ".join(str(each)[:40] for each in versions[:4])
+        ours, theirs = sorted((VERSION, ", ".join(str(each)[:40] for each in versions[:4])))
         raise Refused("The nodes speak different versions: {ours}, and {theirs}.", "Bring both to the same release.",
-                      ours=VERSION, theirs=theirs)  # fmt: skip
+                      ours=ours, theirs=theirs)  # fmt: skip
     own = certificate.own(home).certificate
     return {
         "versions": [VERSION],

@@ -10,7 +10,7 @@ A restored home has forgotten what happened since. Nothing may be spent, drawn o
                 statement that it was restored (`statement`).
     kept runs   What former runs left to go on from is dropped, and the quota of every key epoch counts as spent.
     persons     Whoever was forgotten since would come back: the newest `vault/tombstones` is put in place where given.
-    jobs        What waited or ran is cancelled, so that nothing starts by itself.
+    jobs        What waited or ran is cancelled, and what schedules missed is left out, so that nothing starts at once.
 
 With the ledger of the lost home nothing on record is lost: it must verify and go on from the backup's; then budgets
 stand as they were, and peers find what they saw. Whether it is the last state, only a person knows; peers see where it
@@ -201,7 +201,8 @@ def _continued(home: Home, newest: Path) -> int:
 
 def _cancel_jobs(home: Home) -> int:
     from cleanroom.node.queue import Jobs
-    from cleanroom.node.state import State
+    from cleanroom.node.schedule import Schedules, next_after
+    from cleanroom.node.state import State, stamp
 
     with State.open(home) as state:
         jobs = Jobs(state)
@@ -209,4 +210,8 @@ def _cancel_jobs(home: Home) -> int:
         waiting = jobs.listed(state="queued", most=1_000_000)
         for job in waiting:
             jobs.cancel(job.id)
+        with state.transaction() as database:  # what was missed since the backup was perhaps done
+            for each in Schedules(state, jobs).listed():
+                upcoming = stamp(next_after(each.spec, statement.moment()))
+                database.execute("UPDATE schedules SET next = ? WHERE id = ?", (upcoming, each.id))
     return len(waiting)

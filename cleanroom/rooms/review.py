@@ -15,7 +15,7 @@ from cleanroom.rooms.cards import LEAST_PEOPLE
 from cleanroom.rooms.changes import Line, differences
 from cleanroom.rooms.choose import Wish, choose
 from cleanroom.rooms.contract import Contract
-from cleanroom.rooms.disclosure import Sentence, learns
+from cleanroom.rooms.disclosure import NOTES, Sentence, learns
 from cleanroom.rooms.meetings import MOST_TEXT, Meeting, Meetings
 from cleanroom.rooms.store import Rooms
 
@@ -126,7 +126,7 @@ def _shared(contract: Contract) -> list[Sentence]:
     for dataset in contract.datasets:
         slots = contract.slots_of(dataset.name)
         columns = ", ".join(column.name for column in dataset.columns) or "–"
-        brought = {"party": dataset.owner, "dataset": dataset.name, "rows": dataset.rows, "columns": columns}
+        brought = {"party": dataset.owner, "dataset": dataset.name, "rows": f"{dataset.rows:,}", "columns": columns}
         said.append(Sentence("{party} brings {dataset}, at most {rows} persons, with: {columns}", brought))
         if slots is not None:
             encrypted = {"dataset": dataset.name, "columns": ", ".join((*slots.by, *slots.sums))}
@@ -138,7 +138,14 @@ def _learned(contract: Contract) -> list[Sentence]:
     said: list[Sentence] = []
     for party, sentences in learns(contract).items():
         said += [Sentence("{party} learns by each run:", {"party": party}), *sentences]
-    return [*said, *(Sentence("Note: {note}", {"note": note}) for note in contract.notes)]
+    already = {sentence.template for sentence in said}
+    return [*said, *(_note(note) for note in contract.notes if note not in already)]
+
+
+def _note(note: str) -> Sentence:
+    """A note of the contract: our own in the reader's language, another as its author wrote it."""
+    ours = any(note in notes for notes in NOTES.values())
+    return Sentence(note) if ours else Sentence("Note: {note}", {"note": note})
 
 
 def why(contract: Contract) -> Sentence:

@@ -14,7 +14,7 @@ def list_shown(console: Console, result: dict[str, Any]) -> None:
     """A table a kind, with titles in the language now chosen."""
     title = "zh" if lang.current() == "zh" else "en"
     channels = [(each["name"], each[title], ", ".join(each["purposes"])) for each in result["channels"]]
-    show.table(console, t("Channels"), (t("name"), t("title"), t("purposes")), channels)
+    show.table(console, t("Channels"), (t("channel"), t("title"), t("purposes")), channels)
     tags = [(each["name"], each[title], each["description"]) for each in result["tags"]]
     show.table(console, t("Tags"), (t("column"), t("title"), t("meaning")), tags)
     quotas = [(t(each["peer"]), each["runs"], each["rows"]) for each in result["quotas"]]

@@ -50,9 +50,10 @@ def list_shown(console: Console, result: dict[str, Any]) -> None:
     rows = [(each["name"], _roles(each["roles"]), each["created"][:10]) for each in result["users"]]
     show.table(console, t("Users of {party}", party=t(result["party"])), (t("name"), t("roles"), t("since")), rows)
     tokens = [
-        (each["id"], each["user"], t("a session") if each["session"] else each["title"], each["expires"], each["used"])
+        (each["id"], each["user"], t("a session") if each["session"] else each["title"], each["expires"][:10],
+         each["used"][:10])
         for each in result["tokens"]
-    ]
+    ]  # fmt: skip
     titles = (t("number"), t("user"), t("what for"), t("until"), t("last used"))
     show.table(console, t("Tokens"), titles, tokens)
 
@@ -62,7 +63,7 @@ def token_shown(console: Console, result: dict[str, Any]) -> None:
     if result["token"]:
         show.fact(console, t("Token {id}", id=result["id"]), result["token"])
         show.line(console, t("It is shown this once; keep it where only the program can read it."))
-    show.fact(console, t("Until"), result["expires"])
+    show.fact(console, t("Until"), result["expires"][:10])
 
 
 def removed_shown(console: Console, result: dict[str, Any]) -> None:

@@ -11,8 +11,8 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from cleanroom import canonical
-from cleanroom.access import acting
-from cleanroom.access.acting import Acting, request, verified
+from cleanroom.access import acting, users
+from cleanroom.access.acting import Acting, check_again, request, verified
 from cleanroom.access.check import Caller, check
 from cleanroom.errors import CleanroomError, UsageError
 from cleanroom.home import Home
@@ -101,6 +101,40 @@ def test_an_import_for_a_room_is_of_its_dataset_and_asks_no_more_than_a_query_ma
     assert imported("crm", "") == "room"
     two.grant("import", rooms=(EVERY,))
     assert [imported("payroll"), imported("crm", "")] == ["", ""]
+
+
+def test_a_ledger_is_about_all_rooms(two: Two) -> None:
+    two.grant("audit")
+    assert two.code(two.ask("audit", arguments={})) == "room"
+    two.grant("audit", rooms=(EVERY,))
+    assert two.code(two.ask("audit", arguments={})) == ""
+
+
+def test_what_was_asked_for_is_checked_again_when_it_begins(two: Two) -> None:
+    number = two.grant("query", columns=COLUMNS)
+    users.add(two.merchant, "ann", ["analyst"], "correct horse battery")
+
+    def again(who: str, call: str = "query", arguments: Any = QUERY) -> str:
+        try:
+            check_again(two.merchant, who, call, "spring", arguments)
+        except CleanroomError as error:
+            return str(error.details()["code"])
+        return ""
+
+    assert [again(who) for who in ("merchant", "agency", "ann", "eve@idp.example", "nobody")] == [
+        "",
+        "",
+        "",
+        "",
+        "unknown",
+    ]
+    assert again("agency", arguments={}) == "columns"
+    assert again("agency", "import", {"dataset": "crm"}) == "call"
+    grants.revoke(two.merchant, number)
+    users.set_roles(two.merchant, "ann", ["auditor"])
+    assert [again("agency"), again("ann")] == ["revoked", "role"]
+    users.remove(two.merchant, "ann")
+    assert again("ann") == "unknown"
 
 
 def test_of_many_at_once_one_is_let_in(two: Two) -> None:

@@ -64,7 +64,8 @@ class Faults:
         here = ("resumed, done" if not again else f"done at attempt {again + 1}") if job.state == "done" else _told(job)
         wrong = []
         if job.state == "done":
-            wrong = ["size"] if job.result["size"] != SHARED else []
+            told = job.result["size"]  # of an answer given before it is not told again
+            wrong = [] if told == SHARED or (told is None and not job.result["charged"]) else ["size"]
             question = job.result["receipt"]["question"]
             charges = [world.charges(name).count(question) for name in ("merchant", "platform")]
             here += f", size {job.result['size']}, charged {charges[1]} ×"
@@ -181,16 +182,15 @@ def full(faults: Faults) -> Iterator[Row]:
         world.start("merchant")
         filler = home / "filler"
         number = faults.midst(1000)
-        with filler.open("wb") as file:
+        with filler.open("wb", buffering=0) as file:
             try:
                 while True:
                     file.write(bytes(4096))
-                    file.flush()
             except OSError:
                 pass
-        world.until(lambda: world.job("platform", number).error is not None or world.job("platform", number).state
-                    == "done", 120)  # fmt: skip
-        seen = _told(world.jobs("merchant", room="dh")[0])
+        world.until(lambda: (job := world.job("platform", number)).error or job.state == "done", 120)
+        told = [line for line in world.nodes["merchant"].lines() if line["event"] in ("job failed", "failed")]
+        seen = f"{told[-1]['error']}: {told[-1]['text']}" if told else "done"
         running = world.nodes["merchant"].process.poll() is None
         with filler.open("r+b"):
             filler.unlink()
@@ -208,13 +208,12 @@ def full(faults: Faults) -> Iterator[Row]:
         world.start("merchant")
 
 
-
-
 def clock(faults: Faults) -> Iterator[Row]:
     """The merchant's clock is a day ahead."""
-    late = {"cleanroom.node.session": "import datetime as _usual\ndef utc():\n    return _usual.datetime.now(_usual.UTC)"
-            " + _usual.timedelta(days=1)\n"}  # fmt: skip
-    yield from _refused(faults, "clock off by a day", worlds.broken(late), "The clocks of")
+    late = (
+        "import datetime as _usual\ndef utc():\n    return _usual.datetime.now(_usual.UTC) + _usual.timedelta(days=1)\n"
+    )
+    yield from _refused(faults, "clock off by a day", worlds.broken({"cleanroom.node.session": late}), "The clocks of")
 
 
 def version(faults: Faults) -> Iterator[Row]:
@@ -270,19 +269,24 @@ def main() -> int:
     """The table, on stdout; 0 where all was as it should be."""
     names = [each for each in sys.argv[1:] if each in TABLE] or [*TABLE]
     bad = 0
-    print("| fault | where, when | at the asker (platform) | at its peer (merchant) | as it should be |")
-    print("|---|---|---|---|---|", flush=True)
+    _say("fault", "where, when", "at the asker (platform)", "at its peer (merchant)", "as it should be")
+    _say(*["---"] * 5)
     for name in names:
         with _fresh() as faults:
             try:
                 for row in TABLE[name](faults):
                     bad += not row.ok
-                    print(f"| {row.fault} | {row.where} | {row.here} | {row.there} | {'yes' if row.ok else 'NO'} |", flush=True)
+                    _say(row.fault, row.where, row.here, row.there, "yes" if row.ok else "NO")
             except (AssertionError, OSError, subprocess.SubprocessError) as error:
                 bad += 1
-                print(f"| {name} | | {str(error)[:300]} | | NO |", flush=True)
+                _say(name, "", str(error).partition("\n")[0], "", "NO")
                 sys.stderr.write(f"{error}\n")
     return int(bool(bad))
+
+
+def _say(*cells: str) -> None:
+    sys.stdout.write(f"| {' | '.join(cells)} |\n")
+    sys.stdout.flush()
 
 
 @contextmanager

@@ -1,8 +1,8 @@
 """Nodes under questions and faults for an hour: `python -m tests.node.soak [SECONDS]`, `make soak`.
 
-Owners ask without a pause; meanwhile lines are cut, slowed, stopped, altered, and nodes killed. At the end every job must
-be done and right, every question charged once to each owner, every ledger verify, and memory, files and handles of the
-nodes be as they were. Prints a line a minute; ends with 1 where anything is not so.
+Owners ask without a pause; meanwhile lines are cut, slowed, stopped, altered, and nodes killed. At the end every job
+must be done and right, every question charged once to each owner, every ledger verify. A line a minute tells memory,
+handles and threads of the nodes; it ends with 1 where anything is not so.
 """
 
 import random
@@ -90,7 +90,7 @@ def main() -> int:
     """Run it; 0 where all was as it should be."""
     seconds = float(sys.argv[1]) if len(sys.argv) > 1 else 3600.0
     seed = int(sys.argv[2]) if len(sys.argv) > 2 else random.SystemRandom().randrange(1 << 32)
-    print(f"seed {seed}, {seconds:.0f} s", flush=True)
+    _say(f"seed {seed}, {seconds:.0f} s")
     with tempfile.TemporaryDirectory(prefix="soak-") as folder:
         world = worlds.world(worlds.template(), Path(folder), times={**worlds.TIMES, "retries": 50})
         try:
@@ -117,8 +117,8 @@ def _go_on(soak: Soak, seconds: float) -> None:
         if time.monotonic() - told >= 60:
             told = time.monotonic()
             held = {name: _held(soak.world, name) for name in PARTIES}
-            print(f"{told - begin:5.0f} s {dict(soak.count)} {held} wrong {len(soak.wrong)}", flush=True)
-    print(f"at first {first}", flush=True)
+            _say(f"{told - begin:5.0f} s {dict(soak.count)} {held} wrong {len(soak.wrong)}")
+    _say(f"at first {first}")
 
 
 def _judged(soak: Soak) -> int:
@@ -141,9 +141,14 @@ def _judged(soak: Soak) -> int:
     soak.world.audit()
     mistakes = [line for name in PARTIES for line in soak.world.nodes[name].lines() if line["event"] == "mistake"]
     soak.wrong += [f"mistake: {line}" for line in mistakes[:10]]
-    print(f"{dict(soak.count)} charges {len(charges['platform'])}")
-    print("\n".join(soak.wrong) or "all as it should be")
+    _say(f"{dict(soak.count)} charges {len(charges['platform'])}")
+    _say("\n".join(soak.wrong) or "all as it should be")
     return int(bool(soak.wrong))
+
+
+def _say(text: str) -> None:
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
 
 
 def _held(world: World, name: str) -> str:

@@ -103,7 +103,7 @@ def _become(told: dict[str, Any], files: list[int]) -> None:
     except SystemExit as ended:
         code = ended.code
     except BaseException:
-        sys.excepthook(*sys.exc_info())  # type: ignore[arg-type]
+        sys.excepthook(*sys.exc_info())
     finally:
         sys.stderr.flush()
         os._exit(code or 0)
@@ -176,8 +176,8 @@ def worker(arguments: list[str]) -> int:
                     file.write(json.dumps([each.name, values]) + "\n")
         return batch
 
-    payload.decode = read
-    handle.start = lambda **_: NearEngine()  # type: ignore[assignment,return-value]
+    payload.decode = read  # type: ignore[assignment]
+    handle.start = lambda **_: NearEngine()  # type: ignore[assignment]
     return party.main(arguments)
 
 

@@ -1,5 +1,5 @@
-"""Three nodes whose lines break and whose processes die: each run is resumed, or done again, or ends by the same name on
-both sides; never a wrong result, never a question charged twice. What takes longer is in `faults.py`."""
+"""Three nodes whose lines break and whose processes die: each run is resumed, or done again, or ends by the same name
+on both sides; never a wrong result, never a question charged twice. What takes longer is in `faults.py`."""
 
 import json
 import os
@@ -129,8 +129,8 @@ def test_power_that_goes_at_the_moment_of_the_release_costs_nothing_twice(nodes:
     """The merchant's machine dies between its debit and its release; the other side has been debited too."""
     (flag := tmp_path / "flag").touch()
     assert nodes.stop("merchant") == 0
-    nodes.start("merchant",
-                environment=worlds.dying("cleanroom.ledger.ledger", "Ledger.record_release", "before", flag))  # fmt: skip
+    dying = worlds.dying("cleanroom.ledger.ledger", "Ledger.record_release", "before", flag)
+    nodes.start("merchant", environment=dying)
     number = nodes.ask_run("platform", "dh", 120)
     nodes.until(lambda: nodes.nodes["merchant"].process.poll() is not None, what="it dies")
     assert not flag.exists()
@@ -225,7 +225,9 @@ def test_a_pinned_peer_cannot_be_another_one(nodes: World) -> None:
 
 def test_a_message_comes_once_however_often_it_is_sent(nodes: World, merchant: Lines) -> None:
     home = Home.open(nodes.home("merchant"))
-    content = _base64(seal(home, Message("of.no.kind", "merchant", "platform", "b" * 32, "2026-01-01T00:00:00+00:00", {})))
+    content = _base64(
+        seal(home, Message("of.no.kind", "merchant", "platform", "b" * 32, "2026-01-01T00:00:00+00:00", {}))
+    )
     for _ in range(3):
         assert merchant.call("platform", "messages", {"contents": [content, content]}) == {"ids": ["b" * 32] * 2}
     nodes.until(lambda: nodes.logged("platform", "message refused", kind="unknown"))
@@ -261,7 +263,8 @@ def test_garbage_is_answered_by_name_and_breaks_nothing(nodes: World, content: b
     ("call", "body"),
     [
         ("messages", {}), ("messages", {"contents": [1]}), ("messages", {"contents": ["!!!"]}),
-        ("messages", {"contents": ["AAAA"] * 33}), ("messages", {"contents": [None]}), ("messages", {"contents": ["é"]}),
+        ("messages", {"contents": ["AAAA"] * 33}), ("messages", {"contents": [None]}),
+        ("messages", {"contents": ["é"]}),
         ("poll", {"had": [[]]}), ("poll", {"had": [{}]}),
         ("run.end", {"run": [1]}), ("run.end", {}), ("answered", {"number": [1], "answer": {}}), ("answered", {}),
         ("run.start", {"run": {}, "pairs": 1}), ("run.ask", {}), ("no.call", {}),

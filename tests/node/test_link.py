@@ -323,7 +323,9 @@ def altered(at: int, place: int, bit: int) -> Change:
     return change
 
 
-def header(kind: int, offset: int = 0, acknowledged: int = 0, version: int = 1, magic: bytes = b"OCRL", side: int = 1) -> bytes:
+def header(
+    kind: int, offset: int = 0, acknowledged: int = 0, version: int = 1, magic: bytes = b"OCRL", side: int = 1
+) -> bytes:
     return struct.pack("<4sBBHQQ", magic, version, kind, side, offset, acknowledged)
 
 

@@ -65,6 +65,29 @@ def test_the_log_and_the_jobs_hold_nothing_of_the_data(nodes: World) -> None:
         assert not any(line["event"] in ("?", "mistake") for line in nodes.nodes[name].lines()), text
 
 
+@pytest.mark.parametrize(
+    ("room", "text"),
+    [
+        ("apart", "The two sides hold different contracts. Sign the same version on both sides."),
+        ("alone", "There is no room alone of merchant and platform. cleanroom room list, on both sides."),
+    ],
+)
+def test_a_room_that_the_sides_do_not_share_is_refused_before_anything_moves(
+    nodes: World, room: str, text: str
+) -> None:
+    line, charged = nodes.proxies["merchant", "platform"], nodes.charges("merchant")
+    jobs, passed = len(nodes.jobs("platform")), line.passed
+    done = nodes.cli("merchant", "job", "submit", "match", "--room", room)
+    assert done.returncode == 3, done.stderr
+    assert text in " ".join(done.stderr.split())
+    refused = [line for line in nodes.nodes["platform"].lines() if line["event"] == "refused"]
+    assert refused[-1]["call"] == "run.ask"
+    assert refused[-1]["text"].format(room=room, party="merchant", peer="platform") in text
+    assert line.passed - passed < 20_000  # a session and two calls, TLS included
+    assert len(nodes.jobs("platform")) == jobs
+    assert nodes.charges("merchant") == charged
+
+
 # -- refused before anything moves: `run.ask` as a peer's node would say it
 
 
@@ -108,7 +131,7 @@ def test_a_run_that_does_not_fit_is_refused_in_the_same_words_on_both_sides(
 ) -> None:
     before, jobs = nodes.logged("platform", "refused", text=template), len(nodes.jobs("platform"))
     mistakes = nodes.logged("platform", "mistake")
-    with pytest.raises(Exception) as caught:  # noqa: PT011
+    with pytest.raises(Exception) as caught:
         merchant.call("platform", "run.ask", asking(nodes, **changes))
     assert caught.value.template == template  # type: ignore[attr-defined]
     assert caught.value.exit_code in (3, 4)  # type: ignore[attr-defined]

@@ -1,4 +1,4 @@
-"""What every party of three real nodes has seen after a keyed and a `dh` room without noise were asked, one question
+"""What every party of three real nodes has seen after a keyed and a `dh` room without noise were asked a question
 each: its home, log, figures, calls, wires and the values in them.
 """
 
@@ -36,6 +36,7 @@ from tests.room.world import csv, reference
 BITS = 2048
 PARTIES = worlds.PARTIES
 ROOMS = {"keyed": PARTIES, "dh": SIDES}
+DATASETS = {"keyed": ("crm", "users"), "dh": ("buyers", "visitors")}
 ROOT = Path(__file__).parents[2]
 TIMES = {"connect": 10.0, "silent": 30.0, "resume": 60.0}
 _LENGTH = 8
@@ -78,16 +79,20 @@ class View:
         return {name: list(_headers(content)) for name, content in self.wires.items()}
 
 
+Whole = tuple[dict[str, bytes], dict[str, list[dict[str, Any]]], str, list[dict[str, Any]]]
+"""Files of a home but its node's database, that one's rows, log, calls."""
+
+
 @dataclass(frozen=True)
 class Seen:
     """A world's run: views by party, the homes in `folder`, the results of the two questions, and what the operator had
-    before and after the `dh` run, in which it took no part: files, log, calls."""
+    before and after the `dh` run, in which it took no part."""
 
     folder: Path
     views: dict[str, View]
     results: dict[str, Any]
-    before: tuple[dict[str, bytes], str, list[dict[str, Any]]]
-    after: tuple[dict[str, bytes], str, list[dict[str, Any]]]
+    before: Whole
+    after: Whole
 
 
 def _headers(content: bytes) -> Iterator[Header]:
@@ -126,19 +131,20 @@ def prepared(folder: Path, data: Data) -> worlds.World:
 
 
 def _agree(homes: dict[str, Home], merchant: str, platform: str) -> None:
+    """Both rooms, each over datasets of its own: without noise, answers about the same ones could be subtracted."""
     jobs = {name: PartyJobs(home, {}, lambda *_: None) for name, home in homes.items()}
-    asked = Overlap(merchant, platform, by=("merchant.level", "platform.city"), sums=("merchant.spend",), k=50,
-                    key_bits=BITS)  # fmt: skip
-    by, sums = ([reference(asked, name) for name in names] for names in (asked.by, asked.sums))
-    imports, proposals = {}, {}
-    for side in SIDES:
-        wanted = columns_of(side, by, sums)
-        imports[side] = jobs[side].job_import(**asked.wish(side), **wanted)
-        proposals[side] = jobs[side].job_propose(asked.datasets[side], **wanted, most=20, least=asked.k)
     for protocol, parties in ROOMS.items():
-        named = Overlap(**{**asked.__dict__, "room": protocol})
+        datasets = dict(zip(SIDES, DATASETS[protocol], strict=True))
+        asked = Overlap(merchant, platform, by=("merchant.level", "platform.city"), sums=("merchant.spend",), k=50,
+                        key_bits=BITS, room=protocol, datasets=datasets)  # fmt: skip
+        by, sums = ([reference(asked, name) for name in names] for names in (asked.by, asked.sums))
+        imports, proposals = {}, {}
+        for side in SIDES:
+            wanted = columns_of(side, by, sums)
+            imports[side] = jobs[side].job_import(**asked.wish(side), **wanted)
+            proposals[side] = jobs[side].job_propose(asked.datasets[side], **wanted, most=20, least=asked.k)
         keys = {name: jobs[name].job_keys(BITS if name == "merchant" else 0) for name in parties}
-        contract, annexes = draft_contract(named, protocol, keys, imports, proposals, by, sums, ["merchant"])
+        contract, annexes = draft_contract(asked, protocol, keys, imports, proposals, by, sums, ["merchant"])
         unsigned = Room(SignedContract(contract), annexes)
         signed = [jobs[name].job_sign(to_plain(unsigned, for_operator=name == OPERATOR)) for name in parties]
         room = gathered(unsigned, [from_plain(one) for one in signed])
@@ -178,15 +184,14 @@ def run(folder: Path, data: Data, client: str) -> Seen:
     try:
         for name in PARTIES:
             (folder / f"{name}.tap").mkdir()
-            made.start(name, wait=False, by=(client,), environment={
+            made.start(name, by=(client,), environment={
                 "CLIENT": client, "TAP": str(folder / f"{name}.tap"),
                 "CLEANROOM_NODE_METRICS": f"127.0.0.1:{metrics[name]}"})  # fmt: skip
-        for name in PARTIES:
-            made.until(lambda name=name: made.logged(name, "started"))  # type: ignore[misc]
-        groups = "SELECT crm.level, users.city, COUNT(*), SUM(crm.spend) FROM matched"
-        results = {"keyed": _asked(made, "keyed", f"{groups} WHERE users.city = '{data.city}' GROUP BY 1, 2")}
+        some = f"SELECT crm.level, COUNT(*), SUM(crm.spend) FROM matched WHERE users.city = '{data.city}' GROUP BY 1"
+        results = {"keyed": _asked(made, "keyed", some)}
         before = _whole(made, OPERATOR)
-        results["dh"] = _asked(made, "dh", f"{groups} GROUP BY 1, 2")
+        groups = "SELECT buyers.level, visitors.city, COUNT(*), SUM(buyers.spend) FROM matched GROUP BY 1, 2"
+        results["dh"] = _asked(made, "dh", groups)
         after = _whole(made, OPERATOR)
         figures = {name: _figures(made, name, metrics[name]) for name in PARTIES}
         for name in PARTIES:
@@ -200,13 +205,18 @@ def run(folder: Path, data: Data, client: str) -> Seen:
 
 def _asked(made: worlds.World, room: str, sql: str) -> Any:
     result = made.done("platform", made.ask("platform", room, sql))
-    made.quiet()
+    made.until(lambda: all(_over(made, name) for name in PARTIES), what="all have told of their part")
     return result
 
 
-def _whole(made: worlds.World, name: str) -> tuple[dict[str, bytes], str, list[dict[str, Any]]]:
-    log = made.nodes[name].log.read_text("utf-8")
-    return _files(made.home(name)), log, _lines(made.folder / f"{name}.tap" / "calls.jsonl")
+def _over(made: worlds.World, name: str) -> bool:
+    return made.logged(name, "job", state="running") == made.logged(name, "job", state="done")
+
+
+def _whole(made: worlds.World, name: str) -> Whole:
+    home, log = made.home(name), made.nodes[name].log.read_text("utf-8")
+    files = {file: content for file, content in _files(home).items() if not file.startswith("node.sqlite")}
+    return files, _rows(home / "node.sqlite"), log, _lines(made.folder / f"{name}.tap" / "calls.jsonl")
 
 
 def _files(home: Path) -> dict[str, bytes]:

@@ -15,7 +15,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -62,16 +62,26 @@ def prepared(folder: Path, files: tuple[str, str] | None = None,
         wanted = columns_of(side, by, [])
         imports[side] = jobs[side].job_import(**asked.wish(side), **wanted)
         proposals[side] = jobs[side].job_propose(asked.datasets[side], **wanted, most=20, least=asked.k)
-    for protocol, parties in protocols.items():
-        named = Overlap(**{**asked.__dict__, "room": protocol, "by": asked.by if protocol == "keyed" else asked.by[1:]})
-        grouped = [room_world.reference(named, name) for name in named.by]
-        keys = {name: jobs[name].job_keys() for name in parties}
-        contract, annexes = draft_contract(named, protocol, keys, imports, proposals, grouped, [], [])
+
+    def signed(name: str, protocol: str, parties: tuple[str, ...]) -> Room:
+        wished = replace(asked, room=name, by=asked.by if protocol == "keyed" else asked.by[1:])
+        grouped = [room_world.reference(wished, each) for each in wished.by]
+        keys = {party: jobs[party].job_keys() for party in parties}
+        contract, annexes = draft_contract(wished, protocol, keys, imports, proposals, grouped, [], [])
         unsigned = Room(SignedContract(contract), annexes)
-        signed = [jobs[name].job_sign(to_plain(unsigned, for_operator=name == OPERATOR)) for name in parties]
-        room = gathered(unsigned, [from_plain(one) for one in signed])
-        for name in parties:
-            jobs[name].job_keep(to_plain(room, for_operator=name == OPERATOR))
+        offered = [jobs[party].job_sign(to_plain(unsigned, for_operator=party == OPERATOR)) for party in parties]
+        return gathered(unsigned, [from_plain(one) for one in offered])
+
+    def keep(room: Room, *parties: str) -> None:
+        for party in parties:
+            jobs[party].job_keep(to_plain(room, for_operator=party == OPERATOR))
+
+    for protocol, parties in protocols.items():
+        keep(signed(protocol, protocol, parties), *parties)
+    if "dh" in protocols:  # rooms that the two sides do not agree on
+        keep(signed("apart", "dh", SIDES), "merchant")
+        keep(signed("apart", "dh", SIDES), "platform")
+        keep(signed("alone", "dh", SIDES), "merchant")
     for home in homes.values():
         certificate.own(home)
     return folder
@@ -125,20 +135,21 @@ class World:
     # -- processes
 
     def start(self, *names: str, environment: Mapping[str, str] | None = None,
-              before: Callable[[], None] | None = None, wait: bool = True, by: tuple[str, ...] = ()) -> None:  # fmt: skip
-        """Start the nodes of these parties, and wait until they work. before: done in each process first; by: a command
-        that runs the node's."""
+              by: tuple[str, ...] = ()) -> None:  # fmt: skip
+        """Start the nodes of these parties, and wait until they work. by: a command that runs the node's."""
         clean = {name: value for name, value in os.environ.items() if not name.startswith(("COVERAGE", "CLEANROOM"))}
         clean |= {"CLEANROOM_NODE_METRICS": "", **(environment or {})}
         for name in names:
             log = self.folder / f"{name}.log"
+            begun = log.read_text("utf-8").count('"event": "started"') if log.exists() else 0
             with log.open("ab") as file:
-                process = subprocess.Popen([*by, COMMAND, "serve", "--home", str(self.home(name))], stderr=file,
-                                           stdin=subprocess.DEVNULL, stdout=file, env=clean, preexec_fn=before)  # fmt: skip
-            begun = sum(line["event"] == "started" for line in Running(name, process, log).lines())
+                command = [*by, COMMAND, "serve", "--home", str(self.home(name))]
+                process = subprocess.Popen(command, stderr=file, stdin=subprocess.DEVNULL, stdout=file, env=clean)
             self.nodes[name] = Running(name, process, log)
-            if wait:
-                self.until(lambda name=name, begun=begun: self.logged(name, "started") > begun, PATIENCE, name)  # type: ignore[misc]
+            self._begun(name, begun)
+
+    def _begun(self, name: str, times: int) -> None:
+        self.until(lambda: self.logged(name, "started") > times, what=f"{name} starts")
 
     def logged(self, name: str, event: str, **facts: Any) -> int:
         """How many lines of a node say so."""
@@ -178,15 +189,14 @@ class World:
         """Leave a question at a party's node; the job's number."""
         return str(desk.submit(self.home(name), kind, room, {"sql": sql, **more}, wait=False)["id"])
 
-    def ask_run(self, name: str, room: str, sigma: int, by: tuple[str, ...] = (), others: Mapping[str, Any] | None = None,
-                **own: Any) -> str:  # fmt: skip
+    def ask_run(self, name: str, room: str, sigma: int, others: Mapping[str, Any] | None = None, **own: Any) -> str:
         """Leave a bare run, a question of its own for every sigma; of it the receiver's result tells the exact size.
 
         own, others: what the job of this party, or of the others, says beside.
         """
         with desk.opened(self.home(name)) as held:
             contract = Rooms(held.home.rooms).load(room).contract
-            query = {"by": list(by), "sums": [], "sigma": sigma, "where": [], "over": []}
+            query: dict[str, Any] = {"by": [], "sums": [], "sigma": sigma, "where": [], "over": []}
             job = {"room": room, "query": query, "template": None, "values": {}}
             told = querying.jobs(contract, [each.name for each in contract.parties], job)
             told = {party: each | (own if party == name else dict(others or {})) for party, each in told.items()}
@@ -228,8 +238,11 @@ class World:
 
     def told(self) -> str:
         """The last lines of every node's log."""
-        return "\n".join(line for node in self.nodes.values()
-                         for line in (f"{node.name} {node.process.poll()}", *node.log.read_text("utf-8", "replace").splitlines()[-15:]))  # fmt: skip
+        lines = []
+        for node in self.nodes.values():
+            said = node.log.read_text("utf-8", "replace").splitlines()[-15:]
+            lines += [f"{node.name} {node.process.poll()}", *said]
+        return "\n".join(lines)
 
     # -- what came of it
 

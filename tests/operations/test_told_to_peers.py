@@ -14,6 +14,7 @@ from cleanroom.node.config import Config
 from cleanroom.node.peers import Peers
 from cleanroom.node.post import Message
 from cleanroom.node.queue import Jobs
+from cleanroom.node.schedule import Schedules
 from cleanroom.node.state import State
 from cleanroom.operations import desk, statement
 from cleanroom.operations.restore import HANDLERS, restore
@@ -97,3 +98,18 @@ def test_the_time_that_a_person_reads_is_one(pinned: World, tmp_path: Path) -> N
         ledger.restore("2026-01-01T00:00:00Z \x1b[2J")
     with State.open(pinned.platform) as state, pytest.raises(BadData, match="not in a form"):
         HANDLERS["node.restored"](pinned.platform, state, Config(role="platform"), message(home))
+
+
+def test_what_a_schedule_missed_since_the_backup_does_not_start_at_once(pinned: World, tmp_path: Path) -> None:
+    def due(home: Home) -> int:
+        with State.open(home) as state:
+            return len(Schedules(state, Jobs(state)).due(dt.datetime.now(dt.UTC)))
+
+    with State.open(pinned.merchant) as state:
+        Schedules(state, Jobs(state)).add("daily 03:30", "query", "spring", {}, "merchant")
+        with state.transaction() as database:
+            database.execute("UPDATE schedules SET next = '2026-01-01T00:00:00.000Z'")
+    file = backed_up(pinned.merchant, tmp_path)
+    restore(file, locks(tmp_path)[1], tmp_path / "again")
+    assert due(Home.open(tmp_path / "again")) == 0
+    assert due(pinned.merchant) == 1
