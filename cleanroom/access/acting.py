@@ -121,14 +121,17 @@ def check_call(home: Home, caller: Caller, call: str, room: str, arguments: Mapp
 def check_again(home: Home, asked_by: str, call: str, room: str, arguments: Mapping[str, Any]) -> None:
     """When something begins that was asked for before: whoever asked may still ask for it. asked_by: the party itself,
     a user, or a peer, as a ledger names them. Raises as `check_call`, AccessRefused for who is nobody any more."""
-    if asked_by == home.party or "@" in asked_by:  # the roles of these are in their token alone, which was in force
+    peers = Peers(home)
+    if asked_by in peers.names():
+        caller = Caller("key", asked_by, key=peers.get(asked_by).public.signing)
+    elif (
+        asked_by == home.party or "@" in asked_by
+    ):  # the roles of such a user are in its token alone, which was in force
         return
-    user, peers = store.load(home).user(asked_by), Peers(home)
-    if user is not None:
-        check_call(home, Caller("user", user.name, user.roles), call, room, arguments)
-        return
-    key = peers.get(asked_by).public.signing if asked_by in peers.names() else bytes(32)
-    check_call(home, Caller("key", asked_by, key=key), call, room, arguments)
+    else:
+        user = store.load(home).user(asked_by)
+        caller = Caller("key", asked_by, key=bytes(32)) if user is None else Caller("user", user.name, user.roles)
+    check_call(home, caller, call, room, arguments)
 
 
 def is_id(value: object) -> bool:

@@ -7,6 +7,7 @@ Errors travel as our own texts, and are shown only where they are ours.
 import json
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -22,6 +23,7 @@ from protocols.errors import BadMessage
 
 Answer = Callable[[Peer, dict[str, Any]], dict[str, Any]]
 _LOOK_SECONDS = 0.5
+_MOST_CALLS = 32
 POLL_SECONDS = 20.0
 """How long a peer that fetches may wait for something to be there."""
 MOST_FETCHED = 64
@@ -174,6 +176,8 @@ class Calls:
 
     def __init__(self, sessions: Sessions, answers: Mapping[str, Answer], log: Callable[..., None]) -> None:
         self._sessions, self._answers, self._log = sessions, answers, log
+        self._lock = threading.Lock()
+        self._under_way: Counter[str] = Counter()
 
     def __call__(self, name: str, content: bytes) -> bytes:
         """One call."""
@@ -204,7 +208,15 @@ class Calls:
         answer = self._answers.get(name)
         if answer is None or not isinstance(body, dict):
             raise BadMessage("A message has an unknown form.")
-        return answer(peer, body)
+        with self._lock:
+            if self._under_way[peer.name] >= _MOST_CALLS:
+                raise Interrupted("Too many calls of {party} at once.", "Ask again later.", party=peer.name)
+            self._under_way[peer.name] += 1
+        try:
+            return answer(peer, body)
+        finally:
+            with self._lock:
+                self._under_way[peer.name] -= 1
 
     def fetched(self, peer: Peer, call: Mapping[str, Any]) -> dict[str, Any]:
         """The answer to a call that was fetched from a peer, as it is brought back."""

@@ -1,8 +1,9 @@
 """A node tells its peers of its next certificate before it shows it, so that no connection is ever refused for it."""
 
+import datetime as dt
 from typing import TYPE_CHECKING, Any
 
-from cleanroom.errors import BadData
+from cleanroom.errors import BadData, Refused
 from cleanroom.home import Home
 from cleanroom.node import certificate
 from cleanroom.node.config import Config
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 
 KIND = "certificate.given"
 _FORMAT = 1
+_LEAST_AGE = dt.timedelta(days=1)
 
 
 def announcement(home: Home) -> dict[str, Any] | None:
@@ -27,7 +29,15 @@ def given(home: Home, state: "State", config: Config, message: "Message") -> Non
     body = message.body
     if body.keys() != {"format", "certificate"} or body["format"] != _FORMAT or type(body["certificate"]) is not str:
         raise BadData("A message of {party} is not in a form that this version knows.", party=message.sender)
-    Peers(home).renew(message.sender, body["certificate"].encode())
+    peers, now = Peers(home), dt.datetime.now(dt.UTC)
+    pem = body["certificate"].encode()
+    present, shown = certificate.read_any(peers.get(message.sender).certificate), certificate.read(pem, now)
+    if shown.digest == present.digest:
+        return
+    if shown.begins - present.begins < _LEAST_AGE:  # for each new one the node listens anew
+        raise Refused("{party} has renewed its certificate too often.", "Take it by hand: cleanroom peer renew",
+                      party=message.sender)  # fmt: skip
+    peers.renew(message.sender, pem)
 
 
 HANDLERS = {KIND: given}

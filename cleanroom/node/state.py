@@ -24,6 +24,7 @@ FORMAT = "cleanroom-state/1"
 FILE = "node.sqlite"
 _WAIT_SECONDS = 30.0
 _SHORTEST_PREFIX = 4
+_MOST_IDLE = 16
 HEX = frozenset("0123456789abcdef")
 _SCHEMA = (
     "CREATE TABLE meta (format TEXT NOT NULL)",
@@ -157,7 +158,7 @@ class State:
             yield database
         finally:
             with self._lock:
-                keep = not self._closed and not database.in_transaction
+                keep = not self._closed and not database.in_transaction and len(self._idle) < _MOST_IDLE
                 if keep:
                     self._idle.append(database)
             if not keep:

@@ -137,6 +137,13 @@ def test_what_was_asked_for_is_checked_again_when_it_begins(two: Two) -> None:
     assert again("ann") == "unknown"
 
 
+def test_a_peer_with_an_at_in_its_name_is_no_user_of_an_identity_provider(two: Two, tmp_path: Path) -> None:
+    other = world.home(tmp_path, "agency@example")
+    world.pinned(two.merchant, other)
+    with pytest.raises(GrantRefused):
+        check_again(two.merchant, "agency@example", "query", "spring", QUERY)
+
+
 def test_of_many_at_once_one_is_let_in(two: Two) -> None:
     two.grant("query")
     body, found = two.ask(), []

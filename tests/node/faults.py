@@ -189,13 +189,15 @@ def full(faults: Faults) -> Iterator[Row]:
             except OSError:
                 pass
         world.until(lambda: (job := world.job("platform", number)).error or job.state == "done", 120)
-        told = [line for line in world.nodes["merchant"].lines() if line["event"] in ("job failed", "failed")]
-        seen = f"{told[-1]['error']}: {told[-1]['text']}" if told else "done"
+        first = world.job("platform", number).error
+        told = [line for line in world.nodes["merchant"].lines() if "error" in line and line["event"] != "post"]
+        seen = f"{told[-1]['event']}: {told[-1]['error']}: {told[-1]['text']}" if told else "nothing told"
         running = world.nodes["merchant"].process.poll() is None
         with filler.open("r+b"):
             filler.unlink()
         row = faults.row("disk full", "merchant, in a match; room again later", number, seen)
-        yield Row(row.fault, row.where, row.here, row.there + (", node runs on" if running else ", node died"),
+        here = f"{first['template'].format(**first['params'])}; {row.here}" if first else row.here
+        yield Row(row.fault, row.where, here, row.there + (", node runs on" if running else ", node died"),
                   row.ok and running)  # fmt: skip
     finally:
         if world.nodes["merchant"].process.poll() is None:
