@@ -382,6 +382,8 @@ class Node:
     def _measure(self) -> None:
         links = self._runs.carried()
         self.metrics.links.set(sum(not link.over for link in links))
+        ends = certificate.own(self.home).certificate.ends
+        self.metrics.certificate.set((ends - dt.datetime.now(dt.UTC)).total_seconds())
         self.metrics.running.set(len(self._workers))
         self.metrics.queued.set(len(self._jobs.listed(state="queued", most=self.config.limits.jobs_waiting)))
         self.metrics.waiting.set(len(self._approvals.waiting_rooms()))

@@ -22,7 +22,7 @@ from cleanroom.node.approvals import Approval, Approvals
 from cleanroom.node.control import unpack_error
 from cleanroom.node.local import Progress
 from cleanroom.node.peers import Peers
-from cleanroom.node.queue import Job, Jobs
+from cleanroom.node.queue import STATES, Job, Jobs
 from cleanroom.node.schedule import Schedules
 from cleanroom.node.state import State
 from cleanroom.node.submitted import awaited, check_running, is_running
@@ -85,7 +85,9 @@ def act(path: Path, merchant: str, call: str, room: str, arguments: Mapping[str,
 
 
 def listed(path: Path, room: str | None, state: str | None, most: int) -> dict[str, Any]:
-    """Jobs, the newest first."""
+    """Jobs, the newest first. Raises UsageError for a state that there is not."""
+    if state is not None and state not in STATES:
+        raise UsageError("There is no state {state}.", "There are: {states}.", state=state, states=", ".join(STATES))
     with opened(path) as desk:
         found = [told(job, desk.jobs) for job in desk.jobs.listed(room, state, most)]
         return {"home": str(desk.home.path), "running": is_running(desk.home), "jobs": found}

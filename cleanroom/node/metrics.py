@@ -32,6 +32,8 @@ class Metrics:
         self.running = Gauge("cleanroom_jobs_running", "Jobs now running.", registry=self.registry)
         self.queued = Gauge("cleanroom_jobs_queued", "Jobs that wait.", registry=self.registry)
         self.waiting = Gauge("cleanroom_approvals_waiting", "What waits for a person.", registry=self.registry)
+        self.certificate = Gauge("cleanroom_certificate_seconds", "Until this node's certificate ends.",
+                                 registry=self.registry)  # fmt: skip
         self.links = Gauge("cleanroom_wires_open", "Wires now open.", registry=self.registry)
 
 

@@ -19,6 +19,7 @@ from cleanroom.node.state import HEX, State, now, row_of, stamp
 LARGEST = 1 << 20
 """Bytes of a job's arguments, and of its result."""
 ENDED = ("done", "failed", "cancelled")
+STATES = ("queued", "running", *ENDED)
 _ID_LENGTH = 32
 _EARLIER = 5
 _PROGRESS_SECONDS = 0.5

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 KIND = "certificate.given"
 _FORMAT = 1
-_LEAST_AGE = dt.timedelta(days=1)
+_LEAST_AGE = dt.timedelta(minutes=1)
 
 
 def announcement(home: Home) -> dict[str, Any] | None:

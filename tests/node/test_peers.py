@@ -186,7 +186,9 @@ def test_only_the_pinned_keys_renew_a_peer(homes: dict[str, Home], tmp_path: Pat
     assert pinned.get("platform") == before
 
 
-def test_a_node_tells_its_peers_and_they_take_it(homes: dict[str, Home], pinned: Peers) -> None:
+def test_a_node_tells_its_peers_and_they_take_it(
+    homes: dict[str, Home], pinned: Peers, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert renewals.announcement(homes["platform"]) is None
     successor = certificate.renew(homes["platform"]).following
     body = renewals.announcement(homes["platform"])
@@ -196,6 +198,9 @@ def test_a_node_tells_its_peers_and_they_take_it(homes: dict[str, Home], pinned:
         message: Any = SimpleNamespace(sender=sender, body=body)
         renewals.HANDLERS["certificate.given"](homes["merchant"], None, None, message)  # type: ignore[arg-type]
 
+    with pytest.raises(Refused, match="too often"):  # each new one makes the node listen anew
+        told("platform", body)
+    monkeypatch.setattr(renewals, "_LEAST_AGE", dt.timedelta(0))
     told("platform", body)
     assert successor.digest in pinned.get("platform").digests
     for wrong in ({}, {**body, "format": 2}, {**body, "certificate": 5}, {**body, "more": 1}):
