@@ -6,10 +6,12 @@ All recipients compute the same receipt for themselves and sign only their own; 
 import datetime as dt
 import hashlib
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import pyarrow as pa
 
+from cleanroom import private_files
 from cleanroom.answer import heads, planning
 from cleanroom.answer.notes import hear, malformed, reading, take, tell, whole_numbers
 from cleanroom.answer.release import Release
@@ -327,12 +329,20 @@ def record(side: Side, signed: SignedReceipt, answer: pa.Table | None) -> None:
 
 
 def exchange_heads(side: Side, channel: Channel, peer: str) -> None:
-    """Both show the head of their ledger, and each countersigns the other's."""
+    """Both show the head of their ledger, and each countersigns the other's.
+
+    Runs of the same two parties that end at the same time do this one after the other, or one would show a head that is
+    older than what the other has shown: the party whose name comes first waits for its turn, then speaks first.
+    """
     key = bytes.fromhex(side.contract.party(peer).signing)
-    with open_ledger(side.home) as ledger:
+    turn = side.home.path / f"heads-{key.hex()[:16]}.lock"
+    first = side.party < peer
+    with private_files.locked(turn) if first else nullcontext(), open_ledger(side.home) as ledger:
+        head = None if first else hear(channel, "ledger.head")
         mine = ledger.head()
         tell(channel, "ledger.head", mine.plain())
-        head = hear(channel, "ledger.head")
+        if head is None:
+            head = hear(channel, "ledger.head")
         with reading():
             theirs = Head.parse(head)
             theirs.verify(key)

@@ -212,7 +212,7 @@ def test_review_says_in_words_what_would_be_shared(world: World) -> None:
     told = reviewed(world["platform"].path, "spring")
     text = " ".join(template.format(**params) for template, params in told["reveals"])
     assert (told["step"], told["contract"]["release"]["k"]) == ("sign", 100)
-    assert "platform brings users, at most 1000 persons, with: tier" in text
+    assert "platform brings users, at most 1,000 persons, with: tier" in text
     assert "operator learns by each run: both sides' numbers of rows" in text
     assert "symmetric cryptography is enough" in told["why"]["template"]
     with pytest.raises(UsageError, match="Nothing about the room winter"):
