@@ -21,18 +21,23 @@ demo: warm-up    ## the whole story on sample data; ends with the path of an HTM
 lint: setup      ## style, types, layers
 	$(PY) -m ruff check . && $(PY) -m ruff format --check . && $(PY) -m mypy && .venv/bin/lint-imports --no-cache
 
-test: setup-test lint ## lint, types, layers, all tests, branch coverage
+test: setup-test lint ## lint, types, layers, all tests but the slow ones
 	$(PY) -m compileall -q cleanroom connectors protocols cli.py
 	.venv/bin/cleanroom warm-up
+	PYTHONDONTWRITEBYTECODE= $(PY) -m pytest -n 4 --dist loadgroup -m "not slow"
+
+coverage: setup-test ## all tests, the slow ones too, with branch coverage: 90 % at least
+	.venv/bin/cleanroom warm-up
 	$(PY) -m coverage erase
-	$(PY) -m coverage run -m pytest -n 4 --dist loadgroup
-	$(PY) -m coverage combine -q && $(PY) -m coverage report
+	PYTHONDONTWRITEBYTECODE= $(PY) -m coverage run -m pytest -n 4 --dist loadgroup
+	$(PY) -m coverage combine -q && $(PY) -m coverage report | tee docs/evidence/coverage.txt
 
 test-dp: setup-test ## the noise against its claims: 500 pairs of data sets x 20,000 draws a mechanism (ten minutes)
 	PYTHONPATH=tests $(PY) -m dp docs/evidence/dp.txt
 
 faults: setup-test ## every fault of the table done to real nodes, and what came of it at each side (minutes)
 	$(PY) -m tests.node.faults | tee docs/evidence/faults.txt
+	$(PY) -m pytest -n 0 -m slow
 
 soak: setup-test ## nodes under questions, cuts and kills for an hour; SECONDS=600 for ten minutes
 	$(PY) -m tests.node.soak $(or $(SECONDS),3600) | tee docs/evidence/soak.txt

@@ -31,6 +31,7 @@ if "PYTEST_XDIST_WORKER" in os.environ:
 def pytest_configure(config: pytest.Config) -> None:
     """Marks of this suite."""
     config.addinivalue_line("markers", "attack(id): mounts that attack of docs/attacks.md")
+    config.addinivalue_line("markers", "slow: a fault that takes half a minute; `make faults` and `make coverage`")
 
 
 @cache

@@ -12,6 +12,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from typing import Any
 
 from cleanroom.access import portfolio
@@ -41,7 +42,7 @@ from cleanroom.rooms import agreeing, invitations
 from cleanroom.rooms.store import Rooms
 from protocols.errors import PeerAborted
 
-TICK_SECONDS = 0.2
+TICK_SECONDS = 0.1
 _DRAIN_SECONDS = 30.0
 _KEEP_JOBS_DAYS = 90
 _MOST_WAIT = 300.0
@@ -307,7 +308,12 @@ class Node:
     def _do_own(self, job: Job, worker: Worker) -> Any:
         arguments = {"kind": job.kind, "room": job.room, "arguments": job.arguments,
                      "asked_by": asked_by(self.home.party, job.asked_by)}  # fmt: skip
-        return worker.do("work", arguments, self._step(job), lambda at, told: self._runs.meet(job, at, told))
+        if job.kind != "run":
+            return worker.do("work", arguments, self._step(job), lambda at, told: self._runs.meet(job, at, told))
+        told = {"parties": {name: each for name, each in job.arguments["parties"].items() if name != self.home.party}}
+        met: Future[None] = Future()  # what is to be asked is known: peers begin while the worker still starts
+        threading.Thread(target=_into, args=(met, lambda: self._runs.meet(job, worker, told)), daemon=True).start()
+        return worker.do("work", arguments, self._step(job), lambda *_: met.result())
 
     def _work(self, job: Job, name: str, worker: Worker, do: Callable[[Worker], Any]) -> None:
         began = time.monotonic()
@@ -408,6 +414,15 @@ def _failure(found: dict[str, Any], merchant: str) -> Exception:
         return known_error(found["failure"])
     except (ValueError, KeyError, TypeError):
         return Interrupted("{party} ended the run.", "See its own message.", party=merchant)
+
+
+def _into(future: "Future[None]", work: Callable[[], None]) -> None:
+    """The end of `work` as the future's."""
+    try:
+        work()
+        future.set_result(None)
+    except BaseException as error:  # noqa: BLE001 - told to whoever waits for it
+        future.set_exception(error)
 
 
 def _nobody(worker: Worker, arguments: dict[str, Any]) -> None:

@@ -80,6 +80,7 @@ def test_a_line_that_is_cut_altered_and_stopped_in_a_match_is_resumed(nodes: Wor
     assert nodes.jobs("merchant", room="dh")[0].state == "done"
 
 
+@pytest.mark.slow
 def test_a_line_that_is_gone_for_too_long_ends_both_sides_in_the_same_words(nodes: World) -> None:
     lines = [nodes.proxies["merchant", "platform"], nodes.proxies["platform", "merchant"]]
     start = lines[0].passed
@@ -125,6 +126,7 @@ def test_nodes_that_are_killed_in_a_match_cost_nothing_twice(nodes: World) -> No
                for job in failed)  # fmt: skip
 
 
+@pytest.mark.slow
 def test_power_that_goes_at_the_moment_of_the_release_costs_nothing_twice(nodes: World, tmp_path: Path) -> None:
     """The merchant's machine dies between its debit and its release; the other side has been debited too."""
     (flag := tmp_path / "flag").touch()
