@@ -45,6 +45,8 @@ def restored_shown(console: Console, result: dict[str, Any]) -> None:
         show.line(console, t("Forgotten anew by the list you gave: {count} identities.", count=result["forgotten"]))
     show.line(console, t("Grants, tokens, users and peers that were ended since the backup count again: look through "
                          "them before the node starts."), "!")  # fmt: skip
+    show.line(console, t("Where a certificate was renewed since the backup: cleanroom keys rotate --tls --at-once "
+                         "here, then cleanroom peer renew on both sides."), "!")  # fmt: skip
     show.line(console, t("What former runs kept is dropped; jobs that waited are cancelled: {count}.",
                          count=result["cancelled"]))  # fmt: skip
 
