@@ -26,7 +26,9 @@ def prepared(folder: Path) -> Path:
     """Homes of three parties that have pinned each other; the owners with a dataset and a proved key."""
     homes = {party: near.new_home(folder / party, party, BITS if party in DATASETS else 0) for party in ROLES}
     for party, home in homes.items():
-        (folder / party / "node.toml").write_text(f'role = "{ROLES[party]}"\nlisten = ""\nurl = "grpc+tls://127.0.0.1:9"\n')
+        (folder / party / "node.toml").write_text(
+            f'role = "{ROLES[party]}"\nlisten = ""\nurl = "grpc+tls://127.0.0.1:9"\n'
+        )
         if party in DATASETS:
             parts.fill(home, DATASETS[party], 300)
     shown = {party: certificate.own(home).pem for party, home in homes.items()}
