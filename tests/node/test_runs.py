@@ -44,6 +44,17 @@ def test_two_owners_and_an_operator_answer_once_and_charge_once(nodes: World) ->
     nodes.audit()
 
 
+def test_runs_of_the_same_parties_at_once_are_each_answered_and_charged_once(nodes: World) -> None:
+    before = nodes.charges("merchant")
+    asked = [(name, nodes.ask_run(name, "dh", sigma)) for name, sigma in
+             (("merchant", 31), ("platform", 32), ("merchant", 33), ("platform", 34))]  # fmt: skip
+    questions = {nodes.done(name, number)["receipt"]["question"] for name, number in asked}
+    nodes.quiet()
+    assert len(questions) == 4
+    assert sorted(nodes.charges("merchant")[len(before) :]) == sorted(questions)
+    nodes.audit()
+
+
 def test_the_receiver_has_its_members_from_two_nodes_alone(nodes: World, tmp_path: Path) -> None:
     out = tmp_path / "members.csv"
     found = nodes.done("platform", nodes.ask_run("platform", "dh", 20, members=str(out)))
