@@ -34,7 +34,7 @@ def room_of(folder: Path, *, noised: bool, spend: list[str] | None = None, by: t
     })  # fmt: skip
     platform = csv(folder / "platform.csv", {
         "phone": [f"1380000{at:04d}" for at in range(PEOPLE)],
-        "city": ["x" if at % 3 else "y" for at in range(PEOPLE)],
+        "city": ["x" if at // 2 % 2 else "y" for at in range(PEOPLE)],  # each far above the threshold
     })  # fmt: skip
     asked = Overlap(merchant, platform, protocol="keyed", by=(*by, "platform.city"), sums=("merchant.spend",), k=K,
                     key_bits=2048, noise=noised)  # fmt: skip
