@@ -46,7 +46,7 @@ TICK_SECONDS = 0.1
 _DRAIN_SECONDS = 30.0
 _KEEP_JOBS_DAYS = 90
 _MOST_WAIT = 300.0
-_AGAIN_AFTER_YES = 30.0
+_AGAIN_AFTER_YES, _OFTEN = 30.0, 20
 
 
 class Node:
@@ -208,7 +208,8 @@ class Node:
             database.execute("CREATE TABLE IF NOT EXISTS announced (digest TEXT, peer TEXT, UNIQUE (digest, peer))")
             for name in self._peers.names():
                 if database.execute("INSERT OR IGNORE INTO announced VALUES (?, ?)", (digest, name)).rowcount:
-                    self._post.send(name, renewals.KIND, body)
+                    with contextlib.suppress(Refused):  # neither node can dial the other
+                        self._post.send(name, renewals.KIND, body)
 
     def _settle(self) -> None:
         """What people decided about rooms, and what a crash left half done."""
@@ -236,12 +237,18 @@ class Node:
             self.log("scheduled", kind=each.kind, room=each.room, job=each.id[:8])
         own = sum(1 for name in self._workers if not name.startswith("peer "))
         job = self._jobs.take(dt.datetime.now(dt.UTC), own)
-        if job is not None and job.attempts > self.config.times.retries:  # it may be what ends the node
+        if job is not None and self._ends_the_node(job):
             self._jobs.fail(job.id, Interrupted("The node ended before the job was done."))
         elif job is not None and job.kind == "act":
             threading.Thread(target=self._act, args=(job,), name=f"act {job.id[:8]}", daemon=True).start()
         elif job is not None and self._is_still_allowed(job):
             self._start(job, job.id, lambda worker: self._do_own(job, worker), self._others(job.room))
+
+    def _ends_the_node(self, job: Job) -> bool:
+        """Whether a job was begun so often without an end that it may be what ends the node; one that waits for a
+        person's yes is asked for again for as long as it waits."""
+        waits = job.error is not None and job.error["kind"] == Waiting.__name__
+        return job.attempts > self.config.times.retries and not waits
 
     def _is_still_allowed(self, job: Job) -> bool:
         """Whether whoever asked for the job may still: a grant or a role may have ended since."""
@@ -357,8 +364,10 @@ class Node:
             return None
         if job.attempts >= self.config.times.retries and not isinstance(error, Waiting):
             return None
-        wait = min(self.config.times.retry_first * 2**job.attempts, _MOST_WAIT)
-        return dt.datetime.now(dt.UTC) + dt.timedelta(seconds=_AGAIN_AFTER_YES if isinstance(error, Waiting) else wait)
+        wait = min(self.config.times.retry_first * 2 ** min(job.attempts, 20), _MOST_WAIT)
+        if isinstance(error, Waiting):  # each time costs a worker's start
+            wait = _AGAIN_AFTER_YES if job.attempts < _OFTEN else _MOST_WAIT
+        return dt.datetime.now(dt.UTC) + dt.timedelta(seconds=wait)
 
     def _step(self, job: Job) -> Callable[[str, int, int], None]:
         def step(stage: str, done: int, total: int) -> None:
