@@ -72,6 +72,7 @@ def opened(home: Home, peer: Peer, content: bytes) -> Message:
         value = json.loads(content)
         plain, signature = value["message"], bytes.fromhex(value["signature"])
         known = plain.keys() == _FIELDS and plain["format"] == FORMAT and type(plain["body"]) is dict
+        known = known and value.keys() == {"message", "signature"} and value["signature"] == signature.hex()
         texts = all(type(plain[name]) is str for name in _FIELDS - {"body"})
         signed = canonical.encode(plain)
         if not (known and texts and len(plain["id"]) == 32 and len(plain["kind"]) <= _KIND_BYTES):
