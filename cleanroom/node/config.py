@@ -39,12 +39,9 @@ class Limits:
 
     runs: int = _setting("Runs of rooms at the same time.", 2, 1, 64)
     links: int = _setting("Wires of peers that are open at the same time; more are turned away.", 64, 1, 4096)
-    frame_bytes: int = _setting("Largest piece of a wire.", 1 << 20, 1 << 12, 1 << 24)
     window_bytes: int = _setting(
         "What a wire may send before the other side confirms it; memory a wire takes.", 16 << 20, 1 << 16, 1 << 30
     )
-    message_bytes: int = _setting("Largest message of a peer.", 4 << 20, 1 << 16, 1 << 26)
-    messages_waiting: int = _setting("Messages that wait for one peer; more are refused.", 10_000, 10, 10_000_000)
     jobs_waiting: int = _setting("Jobs that wait; more are refused.", 1_000, 1, 1_000_000)
     runs_per_peer_per_day: int = _setting("Runs that one peer may start in a day.", 1_000, 1, 1_000_000)
 
@@ -57,7 +54,6 @@ class Times:
     silent: float = _setting("A wire without a sign of life counts as cut.", 60.0, 1, _HOUR)
     resume: float = _setting("How long a cut wire is waited for before its run ends.", 120.0, 1, 24 * _HOUR)
     skew: float = _setting("How far a peer's clock may be off.", 300.0, 1, 48 * _HOUR)
-    poll: float = _setting("How often a node without a url asks its peers for messages.", 2.0, 0.05, _HOUR)
     job: float = _setting("The longest that a job may run.", 6 * _HOUR, 1, 168 * _HOUR)
     retry_first: float = _setting("The wait before the first retry; it doubles with each.", 5.0, 0.01, _HOUR)
     retries: int = _setting("Retries of a job that a fault of the link ended.", 10, 0, 100)

@@ -144,15 +144,6 @@ def steps_shown(console: Console, result: dict[str, Any]) -> None:
         _steps(console, report["steps"])
 
 
-def entries_shown(console: Console, result: dict[str, Any]) -> None:
-    """The ledger, an entry a line."""
-    rows = [
-        (each["seq"], each["time"], t(each["template"], **_named(each["params"]))) for each in result["entries"]
-    ]  # fmt: skip
-    title = t("Ledger of {party}", party=t(result["party"]))
-    show.table(console, title, (t("entry"), t("time (UTC)"), t("what happened")), rows)
-
-
 def _who(console: Console, result: dict[str, Any]) -> None:
     rows = [
         (t(party["name"]), t(party["role"]), t("yes") if party["signed"] else t("no"), party["fingerprint"][:19] + " …")

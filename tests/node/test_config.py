@@ -29,9 +29,8 @@ def refused(folder: Path, text: str | None, **environment: str) -> str:
 def test_what_is_not_set_is_as_documented(tmp_path: Path) -> None:
     assert loaded(tmp_path, 'role = "merchant"') == Config(
         role="merchant", listen="127.0.0.1:8815", url="", metrics="127.0.0.1:8816", socket="",
-        limits=Limits(runs=2, links=64, frame_bytes=1 << 20, window_bytes=16 << 20, message_bytes=4 << 20,
-                      messages_waiting=10_000, jobs_waiting=1_000, runs_per_peer_per_day=1_000),
-        times=Times(connect=10.0, silent=60.0, resume=120.0, skew=300.0, poll=2.0, job=21600.0, retry_first=5.0,
+        limits=Limits(runs=2, links=64, window_bytes=16 << 20, jobs_waiting=1_000, runs_per_peer_per_day=1_000),
+        times=Times(connect=10.0, silent=60.0, resume=120.0, skew=300.0, job=21600.0, retry_first=5.0,
                     retries=10),
         approval=Approval(runs="contract", approvers=(), substitutes=(), remind_hours=24, substitute_hours=72),
         notices=Notices(webhook="", smtp_host="", smtp_port=587, sender="", to=(), smtp_user="",
@@ -147,7 +146,7 @@ def test_what_is_written_is_read_again_and_explains_every_key(
 ) -> None:
     monkeypatch.setattr(lang, "_current", language)
     wanted = Config(
-        "auditor", "", "grpc+tls://node.example:1", "", ODD, Limits(runs=3), Times(poll=0.25),
+        "auditor", "", "grpc+tls://node.example:1", "", ODD, Limits(runs=3), Times(connect=0.25),
         Approval(approvers=("ada", ODD)), Notices(webhook="https://hooks.example/x"),
     )  # fmt: skip
     text = config.written(wanted)
