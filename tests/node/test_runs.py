@@ -47,7 +47,7 @@ def test_two_owners_and_an_operator_answer_once_and_charge_once(nodes: World) ->
 def test_runs_of_the_same_parties_at_once_are_each_answered_and_charged_once(nodes: World) -> None:
     before = nodes.charges("merchant")
     asked = [(name, nodes.ask_run(name, "dh", sigma)) for name, sigma in
-             (("merchant", 31), ("platform", 32), ("merchant", 33), ("platform", 34))]  # fmt: skip
+             (("merchant", 61), ("platform", 62), ("merchant", 63), ("platform", 64))]  # fmt: skip
     questions = {nodes.done(name, number)["receipt"]["question"] for name, number in asked}
     nodes.quiet()
     assert len(questions) == 4
