@@ -291,7 +291,7 @@ DAMAGE: list[Callable[[dict[str, Any]], object]] = [
     lambda body: {**body, "key": body["key"].upper()},
     lambda body: {**body, "signature": "00" * 64},
     lambda body: {**body, "signature": ""},
-    lambda body: {**body, "signature": body["signature"][:-2] + "00"},
+    lambda body: {**body, "signature": f"{int(body['signature'], 16) ^ 1:0128x}"},
     lambda body: {**body, "room": "autumn"},
     lambda body: {**body, "call": "members"},
     lambda body: {**body, "room": "x" * 2_000},
