@@ -8,10 +8,15 @@ from rich.console import Console
 
 from cleanroom import __version__
 from cleanroom.commands import (
+    activation,
     audit,
+    campaigns,
     catalogue,
+    crowds,
     data,
+    gateway,
     grants,
+    insight,
     node,
     operations,
     peers,
@@ -45,6 +50,12 @@ app = terminal.new(
 app.add_typer(data.app, name="data")
 app.add_typer(rooms.app, name="room")
 app.add_typer(templates.app, name="template")
+app.add_typer(insight.app, name="insight")
+app.add_typer(crowds.app, name="crowd")
+app.add_typer(campaigns.app, name="campaign")
+app.add_typer(activation.app, name="activation")
+app.add_typer(activation.coupons, name="coupon")
+app.add_typer(gateway.app, name="gateway")
 app.add_typer(audit.app, name="audit")
 app.add_typer(plans.app, name="plan")
 app.add_typer(grants.app, name="grant")

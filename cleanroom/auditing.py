@@ -158,7 +158,8 @@ def _answer(home: Home, room: Room, receipt: Receipt) -> tuple[pa.Table, bytes] 
     with open_ledger(home) as ledger:
         if ledger.stored_answer(question.digest()) is None:
             return None
-    side = Side(home, room, Query(receipt.by, receipt.sums), {}, None, lambda *_: None, over=receipt.over)
+    over = () if receipt.tables else receipt.over  # the salt of a board is all owners'
+    side = Side(home, room, Query(receipt.by, receipt.sums), {}, None, lambda *_: None, over=over)
     return closing.recall(home, question.digest())[0].table, closing.salt(side, question)
 
 

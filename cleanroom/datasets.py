@@ -8,9 +8,11 @@ from typing import Any
 
 import pyarrow as pa
 
+from cleanroom.activation.keeping import forget_people as forget_members
 from cleanroom.answer.epochs import forget_people
 from cleanroom.answer.slot_renewal import renew
 from cleanroom.answer.slot_store import forget_slots
+from cleanroom.crowds.lists import forget_lists
 from cleanroom.errors import UsageError
 from cleanroom.home import Home
 from cleanroom.importing import Wish, import_source, look, plain, with_profiles
@@ -50,10 +52,14 @@ def doctor(file: str, on: str, named: str | None, mapping: str | None) -> dict[s
 
 
 def add(home: Path, file: str, name: str, on: str, named: str | None, mapping: str | None, features: str | None,
-        as_of: str | None, progress: Callable[[str, str, int, int], None]) -> dict[str, Any]:  # fmt: skip
-    """Import a source, or the features folded from a source of events, as a new version of the dataset `name`."""
+        as_of: str | None, progress: Callable[[str, str, int, int], None], *,
+        users: str | None = None) -> dict[str, Any]:  # fmt: skip
+    """Import a source, or the features folded from a source of events, as a new version of the dataset `name`.
+
+    users: the users' table beside events that are folded to the standard columns.
+    """
     node = open_home(home)
-    wish = Wish(name, file, on, named, mapping, features, as_of, everything=True)
+    wish = Wish(name, file, on, named, mapping, features, as_of, everything=True, users=users)
     result = import_source(node, wish, lambda rows: progress(node.party, "import", rows, 0))
     manifest = node.vault.manifest(name)
     with open_ledger(node) as ledger:
@@ -97,6 +103,8 @@ def forget(home: Path, people: str, on: str, named: str | None) -> dict[str, Any
     forget_people(node)
     forget_slots(node)
     forgotten = node.vault.forget(*digests)
+    forget_members(node)
+    forget_lists(node)
     forget_people(node)  # what a run kept that went on meanwhile
     forget_slots(node)
     with open_ledger(node) as ledger:

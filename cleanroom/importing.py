@@ -15,7 +15,7 @@ from cleanroom.warming import is_warm
 from connectors.arrays import Flags, no_rows
 from connectors.doctor import advice_on
 from connectors.errors import InputError
-from connectors.events import fold
+from connectors.events import FoldedSource, fold
 from connectors.features import load_features
 from connectors.funnel import Funnel
 from connectors.headers import Kind
@@ -25,6 +25,9 @@ from connectors.identity.forms import Form
 from connectors.importing import Importer, MixedForms, Used, spec_of
 from connectors.mapping import ColumnRole, Mapping, identity_columns, load_mapping, propose
 from connectors.open import open_source
+from connectors.private_domain.folding import PrivateDomain
+from connectors.private_domain.opening import open_domain
+from connectors.private_domain.settings import BUILT_IN, Settings, is_settings, load_settings
 from connectors.source import Source
 from connectors.waterfall import digest_form, forms_of
 
@@ -52,10 +55,19 @@ class Wish:
     by: tuple[str, ...] = ()
     sums: tuple[str, ...] = ()
     everything: bool = False
+    users: str | None = None
 
 
-def open_wish(wish: Wish) -> Source:
-    """The source, or what its events fold to where features are declared: one row a user."""
+def open_wish(wish: Wish, scratch: Path | None = None) -> Source:
+    """The source, or what its events fold to where features are declared: one row a user.
+
+    scratch: a folder in which a large fold may set rows aside, sealed.
+    """
+    if wish.features == BUILT_IN or (wish.features and is_settings(Path(wish.features))):
+        settings = Settings() if wish.features == BUILT_IN else load_settings(Path(wish.features))
+        return open_domain(wish.source, as_day(wish.as_of), settings, on=wish.on, users=wish.users, scratch=scratch)
+    if wish.users:
+        raise UsageError("A users' table goes with the features {name}.", "Add --features {name}.", name=BUILT_IN)
     source = open_source(wish.source)
     return fold(source, load_features(Path(wish.features)), as_day(wish.as_of)) if wish.features else source
 
@@ -65,12 +77,21 @@ def look(source: Source, mapping: str | None) -> Mapping:
     first = next(iter(source.batches()), None)
     sample = first.table.slice(0, SAMPLE_ROWS) if first is not None else no_rows(source.schema)
     overrides = load_mapping(Path(mapping)) if mapping else None
+    if isinstance(source, PrivateDomain):
+        overrides = _declared(source, overrides)
     return propose(source.schema, sample, overrides)
+
+
+def _declared(source: PrivateDomain, overrides: Mapping | None) -> Mapping:
+    """The standard columns as they are; whoever wrote a mapping has the last word."""
+    said = {role.header: role for role in overrides.columns} if overrides else {}
+    known = {header: ColumnRole(header, *kind, "override") for header, kind in source.kinds.items()}
+    return Mapping(tuple({**known, **said}.values()))
 
 
 def import_source(home: Home, wish: Wish, progress: Any = None) -> dict[str, Any]:
     """Put a source into the vault as a new version of the dataset; what came of it, without one value of the data."""
-    source = open_wish(wish)
+    source = open_wish(wish, home.path)
     _hash_by_kernels(wish.source)
     mapping = look(source, wish.mapping)
     used = with_profiles(mapping, wish.on, wish.profile)
@@ -81,6 +102,7 @@ def import_source(home: Home, wish: Wish, progress: Any = None) -> dict[str, Any
         "source": source.label,
         **_named(*used[0]),
         "columns": [{"header": c.header, "name": c.name, "kind": c.kind} for c in mapping.columns],
+        **_of_events(source, wish),
     }
     try:
         manifest = _write(home, wish.dataset, Importer(source, spec, progress), used, sums, common)
@@ -88,6 +110,13 @@ def import_source(home: Home, wish: Wish, progress: Any = None) -> dict[str, Any
         importer = Importer(source, spec, progress, form=forms_of(source, used))
         manifest = _write(home, wish.dataset, importer, used, sums, common)
     return {"dataset": wish.dataset, "rows": manifest.rows, **manifest.meta}
+
+
+def _of_events(source: Source, wish: Wish) -> dict[str, Any]:
+    """Of folded events: the report date, and what was left out, by reason."""
+    if not isinstance(source, FoldedSource | PrivateDomain):
+        return {}
+    return {"as_of": as_day(wish.as_of).isoformat(), "events_left_out": dict(source.losses)}
 
 
 def with_profiles(mapping: Mapping, on: str, named: str | None) -> Used:

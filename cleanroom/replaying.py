@@ -7,6 +7,7 @@ versions of their datasets.
 from pathlib import Path
 from typing import Any
 
+from cleanroom.answer.board import BoardAsked
 from cleanroom.answer.closing import ANOTHER
 from cleanroom.answer.side import Side
 from cleanroom.enclave.query import Query, Where
@@ -41,16 +42,27 @@ def replayed(path: Path, file: Path, progress: Progress | None = None, *, meetin
     verify(signed, keys)
     if home.party not in room.contract.owners or home.party not in keys:
         raise Refused("Only an owner of data can have an answer computed again.")
-    names = list(keys)
+    if receipt.crowd:
+        raise Refused("A crowd is of what its owners chose that day, which is not kept: it cannot be counted again.")
+    names, board = list(keys), None
+    if receipt.tables:
+        owner = receipt.datasets[0].owner
+        if home.party == owner:
+            raise Refused("Whoever asked for a board can have it counted again: {party}.",
+                          party=next(name for name in names if name != owner))  # fmt: skip
+        board = BoardAsked(home.party, receipt.datasets[0].name, receipt.tables).plain()
+    over = [] if board else list(receipt.over)
     query = {"by": list(receipt.by), "sums": list(receipt.sums), "sigma": receipt.rules.sigma, "plan": receipt.plan,
-             "where": plain_where(_where(home, room, receipt)), "over": list(receipt.over)}  # fmt: skip
+             "where": plain_where(_where(home, room, receipt)), "over": over}  # fmt: skip
     job = {"room": room.contract.room, "query": query, "again": True, "expected": receipt.question}
+    job |= {"board": board} if board else {}
+    counted = receipt.datasets[0].owner if board else room.contract.match.host
     same = True
     with meeting(home, room.contract, names, progress) as parties:
         try:
             outcomes = parties.call("run", jobs(room.contract, names, job))
             same = outcomes[home.party]["receipt"]["table"] == receipt.table
-            host = outcomes.get(room.contract.match.host)  # at a node of its own it keeps what it saw
+            host = outcomes.get(counted)  # at a node of its own it keeps what it saw
             same = same and (host is None or host["same"] is not False)
         except (BadData, ProtocolError) as error:
             if error.template != ANOTHER:

@@ -56,15 +56,15 @@ EVENTS: dict[str, EventType] = {
         _events("life-account", "follow unfollow read like comment"),  # 生活号
         _events("live", "watch", "seconds"),  # 直播
         _events("live", "comment click-goods"),
-        _events("coupon", "claim redeem expire", "face_value threshold store"),  # 商家券
+        _events("coupon", "claim redeem expire", "face_value threshold store batch campaign"),  # 商家券
         _events("payment", "pay refund", "amount category place store device instalments"),  # 支付
         _events("fan-group", "join", "source"),  # 粉丝群
         _events("fan-group", "message share leave"),
         _events("member-card", "open close level-change", "level"),  # 会员卡
         _events("member-card", "points", "points"),
         _events("member-card", "goal-joined goal-fulfilled"),  # 芝麻Go
-        _events("message", "sent delivered opened", "about"),  # 消息: order, payment, subscription
-        _events("promotion", "exposure click", "programme slot"),  # 推广
+        _events("message", "sent delivered opened", "about campaign"),  # 消息: order, payment, subscription
+        _events("promotion", "exposure click", "programme slot campaign"),  # 推广
         _events("promotion", "points-earned points-spent", "programme points"),
         _events("promotion", "sign-up", "programme"),
         _events("lead", "submitted valid converted"),  # 留资

@@ -14,14 +14,18 @@ def open_source(
 ) -> Source:
     """The source that `uri` names.
 
-    A path to CSV or TSV (gzip or not), XLSX, XLS, Parquet, Arrow or Feather; or postgresql://user@host/db with
-    `?table=schema.name` or `?query=SELECT …`. sheet: of a workbook; encoding, delimiter: of a text table. Raises
-    InputError.
+    A path to CSV or TSV (gzip or not), XLSX, XLS, Parquet, Arrow or Feather; postgresql://user@host/db with
+    `?table=schema.name` or `?query=SELECT …`; s3://bucket/key or oss://bucket/key. sheet: of a workbook; encoding,
+    delimiter: of a text table. Raises InputError.
     """
     if uri.startswith(("postgresql://", "postgres://")):
         from connectors.postgres import PostgresSource
 
         return PostgresSource(uri)
+    if uri.startswith(("s3://", "oss://")):
+        from connectors.objects import ObjectSource
+
+        return ObjectSource(uri)
     path = Path(uri).expanduser()
     head = _head(uri, path)
     if head.startswith(b"PAR1"):

@@ -20,8 +20,12 @@ from hypothesis import is_hypothesis_test, settings
 settings.register_profile("suite", max_examples=25)
 settings.load_profile("suite")
 
-RUNS = ("overlap", "told", "neutral", "alone", "prepared", "seen", "postgres", "made", "ran", "noisy")
-"""Fixtures that take seconds: the tests that share one go to one worker, so that it is made once."""
+RUNS = (
+    "overlap", "told", "neutral", "alone", "prepared", "seen", "postgres", "made", "ran", "noisy", "nodes", "agreed",
+    "cdnow", "world", "homes", "home", "three", "neighbours", "staffed",
+)  # fmt: skip
+"""Shared fixtures that take seconds: the tests of a folder that share one go to one worker, so that it is made once.
+A test that has several goes by the first."""
 
 if "PYTEST_XDIST_WORKER" in os.environ:
     for name in [name for name in os.environ if name.startswith("COVERAGE_")]:
@@ -42,19 +46,32 @@ def attacks() -> dict[str, tuple[str, ...]]:
     return {attack: tuple(re.findall(r"`(tests/[^`]+::\w+)`", row)) for attack, row in rows}
 
 
+@cache
+def mounted() -> dict[str, tuple[str, ...]]:
+    """The attacks that a test mounts, by test."""
+    pairs = [(test, attack) for attack, tests in attacks().items() for test in tests]
+    return {test: tuple(attack for each, attack in pairs if each == test) for test, _ in pairs}
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Group the tests by the run that they look at; of `ran` there is one a protocol. Mark those that mount attacks."""
-    root = Path(__file__).parents[1]
+    root, paths = Path(__file__).parents[1], {}
     for item in items:
-        test = f"{item.path.relative_to(root).as_posix()}::{getattr(item, 'originalname', item.name)}"
-        for attack, tests in attacks().items():
-            if test in tests:
-                item.add_marker(pytest.mark.attack(attack))
-        for name in set(RUNS) & set(getattr(item, "fixturenames", ())):
+        path = paths.get(item.path) or paths.setdefault(item.path, item.path.relative_to(root).as_posix())
+        for attack in mounted().get(f"{path}::{getattr(item, 'originalname', item.name)}", ()):
+            item.add_marker(pytest.mark.attack(attack))
+        if name := shared_run(item):
             callspec = getattr(item, "callspec", None)
             protocol = callspec.params.get("protocol", "keyed") if callspec and name == "ran" else ""
             item.add_marker(pytest.mark.xdist_group(f"{item.path.parent.name}-{name}-{protocol}"))
+
+
+def shared_run(item: pytest.Item) -> str:
+    """The first of `RUNS` that the test shares with others, or ""."""
+    info = getattr(item, "_fixtureinfo", None)
+    known = info.name2fixturedefs if info is not None else {}
+    return next((name for name in RUNS if name in known and known[name][-1].scope != "function"), "")
 
 
 @pytest.hookimpl(wrapper=True)

@@ -16,6 +16,7 @@ from cleanroom.rooms import changes, choose, desk, disclosure, meetings, terms
 from cleanroom.terminal import app, choice, grants, overlap, peers, reasons, users
 from connectors import doctor, headers, mapping
 
+pytestmark = pytest.mark.xdist_group("lang")  # one worker reads all modules, not each
 ROOT = Path(__file__).parents[1]
 FILES = [
     ROOT / "cli.py",

@@ -166,7 +166,7 @@ people = st.lists(st.tuples(cell, cell, st.integers(0, 9)), min_size=1, max_size
 
 
 @given(people, people, st.sampled_from(["phone", "email"]), st.integers(0, 4))
-@settings(max_examples=4, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=3, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_persons_as_the_judge_says(
     tmp_path: Path, first: list[tuple[int, int, int]], second: list[tuple[int, int, int]], kind: str, number: int
 ) -> None:

@@ -1,6 +1,6 @@
 """What may be asked of a room, by its contract and its protocol. Every party looks before anything is computed."""
 
-from cleanroom.answer import planning, two_party
+from cleanroom.answer import alone, planning, two_party
 from cleanroom.answer.draws import check_count
 from cleanroom.answer.side import Side
 from cleanroom.answer.slots import cell_layout, reach
@@ -17,6 +17,9 @@ def check(side: Side) -> None:
     cells, and nothing leaves that the question does not name. Raises Refused.
     """
     contract = side.contract
+    if side.board is not None:
+        alone.check(side, side.board)
+        return
     _check_lined_up(side)
     if side.plan:
         planning.check(side)

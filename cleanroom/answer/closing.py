@@ -7,12 +7,13 @@ import datetime as dt
 import hashlib
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
+from dataclasses import replace
 from typing import Any
 
 import pyarrow as pa
 
 from cleanroom import private_files
-from cleanroom.answer import heads, planning
+from cleanroom.answer import crowd, crowd_members, heads, planning
 from cleanroom.answer.notes import hear, malformed, reading, take, tell, whole_numbers
 from cleanroom.answer.release import Release
 from cleanroom.answer.side import Side
@@ -25,7 +26,6 @@ from cleanroom.ledger.chain import COSIGN_LABEL, Head, is_digest
 from cleanroom.ledger.ledger import Charge, Ledger
 from cleanroom.ledger.opening import open_ledger
 from cleanroom.ledger.receipt import SALT_BYTES, Receipt, SignedReceipt, table_digest, verify
-from cleanroom.plan.cube import tables
 from cleanroom.privacy import accounting
 from cleanroom.privacy.history import DatasetVersion, Question, check_over, plain_where
 from cleanroom.privacy.quotas import Limits, Seen, check_inputs
@@ -46,7 +46,7 @@ _CLOCKS_APART = dt.timedelta(days=1)
 def version_note(side: Side) -> dict[str, Any]:
     """What a party tells of its data and of what it was asked, before a run."""
     asked = {"by": list(side.query.by), "sums": list(side.query.sums), "where": plain_where(side.where),
-             "sigma": side.sigma, "plan": side.plan}  # fmt: skip
+             "sigma": side.sigma, "plan": side.plan, "crowd": side.crowd.digest if side.crowd else ""}  # fmt: skip
     if side.contract.match.others:
         asked["over"] = [dataset.name for dataset in side.lined_up]
     forms = side.identity_forms()
@@ -78,6 +78,8 @@ def question_from(side: Side, notes: Any, mine: Mapping[str, Any] | None = None)
             raise ProtocolError("The parties were not asked the same question.", "Name the same datasets everywhere.")
         if (take(note, "sigma", int), take(note, "plan", bool)) != (side.sigma, side.plan):
             raise ProtocolError("The parties were not asked the same question.", "Ask for the same accuracy.")
+        if take(note, "crowd", str) != (side.crowd.digest if side.crowd else ""):
+            raise ProtocolError("The parties were not asked the same question.", "Name the same crowd everywhere.")
         if version.rows > side.contract.dataset(version.name).rows:
             raise Refused("The dataset {dataset} has more rows than the contract allows.", dataset=version.name)
     _check_forms(side, notes)
@@ -95,6 +97,8 @@ def _asked(side: Side, note: Any) -> Query:
         query = Query.from_fields({"format": QUERY_VERSION, **fields})
     for name in query.conditions:
         dataset, column = split_name(name)
+        if side.crowd is not None and side.crowd.is_class(name):
+            continue
         if side.contract.dataset(dataset).column(column).kind == "amount":
             raise malformed()
     return query
@@ -130,6 +134,10 @@ def _version(note: Any) -> DatasetVersion:
     told = take(note, "version", dict)
     owner, name, manifest = (take(told, field, str) for field in ("owner", "name", "manifest"))
     version = DatasetVersion(owner, name, manifest, take(told, "rows", int))
+    if "selected" in told:
+        version = replace(version, selected=take(told, "selected", str))
+        if not is_digest(version.selected):
+            raise malformed()
     if version.plain() != told or version.rows < 0 or not is_digest(version.manifest):
         raise malformed()
     return version
@@ -137,10 +145,12 @@ def _version(note: Any) -> DatasetVersion:
 
 def charge(side: Side, question: Question) -> Charge:
     """What the question costs the dataset of this party, or an operator, who has none and keeps account."""
-    lineage = side.dataset.name if side.party in side.contract.owners else ""
+    brought = {version.owner: version.name for version in question.datasets}
+    lineage = brought.get(side.party, "")
     if not question.sigma:
         return Charge(lineage)
-    rho = accounting.rho_micro(question.sigma, released(question), side.contract.moved)
+    moved = 1 if question.tables else side.contract.moved  # without a match a person is one row
+    rho = accounting.rho_micro(question.sigma, released(question), moved)
     return Charge(lineage, rho, budget(side.contract, side.dataset) if lineage else 0)
 
 
@@ -150,8 +160,10 @@ def budget(contract: Contract, dataset: Dataset) -> int:
 
 
 def released(question: Question) -> int:
-    """How many noised numbers of a person's group leave: the count and every sum; of a plan, one a table."""
-    return len(tables(question.by)) if question.plan else 1 + len(question.sums)
+    """How many noised numbers of a person's group leave: the count and every sum; of a plan or board, one a table."""
+    if question.tables:
+        return len(question.tables) + len(question.sums)
+    return len(planning.tables(question)) if question.plan else 1 + len(question.sums)
 
 
 def standing(side: Side, question: Question) -> dict[str, Any]:
@@ -160,15 +172,19 @@ def standing(side: Side, question: Question) -> dict[str, Any]:
     Raises Refused where it would not take part: a dataset changed too often or grew too fast, in whatever room; an
     answer is to be computed again that never was; or, without noise, datasets were lined up among others before.
     """
-    due = charge(side, question)
+    due, given = charge(side, question), _given(side)
+    if given is not None:
+        crowd_members.check(side.home, side.contract, given)
     with open_ledger(side.home) as ledger:
         charged = ledger.charged(question)
         have = bool(question.sigma) and ledger.released(question.digest()) is not None and not side.again
+        have = have and (given is None or _has_members(side, question, given))
         if side.again and not charged:
             raise Refused("This question was not asked here, so there is nothing to compute again.")
         if side.again and ledger.replays(question.digest()) >= MOST_REPLAYS:
             raise Refused("This answer was computed again {most} times, which is the most.", most=MOST_REPLAYS)
-        if question.sigma and not charged:
+        if question.sigma and not charged and not (question.tables or question.crowd):
+            # a board tells nothing of whom anybody brings, and of a crowd the rule changes, not the dataset
             moment = dt.datetime.now(dt.UTC)
             for version in question.datasets:
                 check_inputs(ledger.inputs(version), Seen(version, moment), Limits(rows=side.rules.k))
@@ -178,12 +194,35 @@ def standing(side: Side, question: Question) -> dict[str, Any]:
         return {"party": side.party, "have": have, "charged": charged, "affords": affords}
 
 
+def _given(side: Side) -> crowd.CrowdAsked | None:
+    """The crowd whose members this party is to be given, if it is to be."""
+    asked = side.crowd
+    return asked if asked is not None and asked.given and crowd.receives(side.contract, side.party) else None
+
+
+def _has_members(side: Side, question: Question, given: crowd.CrowdAsked) -> bool:
+    """Whether this party lacks no members of it: a run may have been cut off before they came."""
+    release, _ = recall(side.home, question.digest())
+    return not crowd.gives(side.contract, given, release.first) or crowd_members.kept(side.home, side.contract, given)
+
+
+def _output(side: Side) -> str:
+    """What the match told its receiver; of a crowd, between two parties the host learns whom it found in any case."""
+    match = side.contract.match
+    if side.crowd is None:
+        return match.output
+    return "crowd" if side.crowd.given or match.protocol != "keyed" else "size"
+
+
 def settle(side: Side, question: Question, standings: Sequence[Any]) -> bool:
     """Debit the question, on the disk before anything is computed; or say that the stored answer serves (True).
 
     Raises Refused where an owner's budget is spent, BadMessage.
     """
     held, before, paid = ([take(each, name, bool) for each in standings] for name in ("have", "charged", "affords"))
+    if question.tables:  # its owner alone knows of what others asked
+        owner = question.datasets[0].owner
+        before = [each["charged"] for each in standings if each.get("party") == owner]
     if any(held) and not all(before):
         raise BadMessage("The ledger of a peer knows nothing of a question that was answered.")
     if all(held):
@@ -194,7 +233,7 @@ def settle(side: Side, question: Question, standings: Sequence[Any]) -> bool:
             "cleanroom budget shows it. Ask less exactly (--within), read the plan, or wait for the next month.",
         )
     with open_ledger(side.home) as ledger:
-        if question.sigma and not ledger.charged(question):
+        if question.sigma and not ledger.charged(question) and not (question.tables or question.crowd):
             _keep_inputs(ledger, question)
         debit = ledger.debit(question, charge(side, question), side.asked_by)
         side.charged = debit.fresh and bool(question.sigma)
@@ -268,7 +307,7 @@ def receipt_of(side: Side, question: Question, told: Mapping[str, Any], table: s
             by=question.by,
             sums=question.sums,
             datasets=question.datasets,
-            protocol=contract.match.protocol,
+            protocol="" if question.tables else contract.match.protocol,
             transcript=take(told, "transcript", str),
             isolation=", ".join(take(told, "isolation", list)),
             rules=side.rules,
@@ -276,7 +315,7 @@ def receipt_of(side: Side, question: Question, told: Mapping[str, Any], table: s
             purposes=contract.purposes,
             table=table,
             rows=rows,
-            columns=1 if question.plan else len(question.by) + 1 + len(question.sums),
+            columns=1 if question.plan or question.tables else len(question.by) + 1 + len(question.sums),
             people=size,
             withheld=withheld,
             time=_of_now(side, take(told, "time", str)),
@@ -286,6 +325,8 @@ def receipt_of(side: Side, question: Question, told: Mapping[str, Any], table: s
             code=take(told, "code", str),
             plan=question.plan,
             over=question.over,
+            crowd=question.crowd,
+            tables=question.tables,
         )
 
 
@@ -318,10 +359,11 @@ def record(side: Side, signed: SignedReceipt, answer: pa.Table | None) -> None:
     contract, receipt = side.contract, signed.receipt
     match = contract.match
     with open_ledger(side.home) as ledger:
-        ledger.append("match", {
-            "contract": receipt.contract, "protocol": match.protocol, "transcript": receipt.transcript,
-            "host": match.host, "receiver": match.receiver, "output": match.output,
-        })  # fmt: skip
+        if not receipt.tables:
+            ledger.append("match", {
+                "contract": receipt.contract, "protocol": match.protocol, "transcript": receipt.transcript,
+                "host": match.host, "receiver": match.receiver, "output": _output(side),
+            })  # fmt: skip
         kept = None if answer is None else stored_form(answer, signed)
         first = ledger.record_release(receipt, kept, side.asked_by)
     if first.body["table"] != receipt.table:

@@ -16,9 +16,10 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from cleanroom.answer import closing, planning, updates
+from cleanroom.answer import closing, crowd, planning, updates
 from cleanroom.answer.draws import drawn, once, replayed
 from cleanroom.answer.notes import hear, malformed, reading, receive_rows, send_rows, take, tell
+from cleanroom.answer.release import Release
 from cleanroom.answer.side import Learned, Side
 from cleanroom.answer.slots import cell_layout, most_groups
 from cleanroom.answer.tables import Table
@@ -43,6 +44,8 @@ from protocols.psi import tokens as bulk
 from protocols.psi.keyed_updates import State, Update
 from protocols.rows import Bytes, Indices, to_rows
 
+NO_CLASS = np.zeros(1, np.int64)
+"""Of nobody: whoever a crowd's rule selects is in one."""
 SEAL_LABEL = "cleanroom/keyed-amounts/1"
 
 
@@ -70,7 +73,8 @@ def send_as_owner(side: Side, channel: Channel) -> Sending:
     with side.stage("tokens"):
         codes = {f"{name}.{column}": side.codes(column) for column in side.own(side.cells_asked)}
         unknown = {f"{name}.{column.name}": np.array([column.cells - 1]) for column in side.dataset.columns}
-        fill = {each: keyed.value_tokens(side.room_key, each, unknown[each]).tobytes() for each in codes}
+        nobody = {each: unknown.get(each, NO_CLASS) for each in codes}
+        fill = {each: keyed.value_tokens(side.room_key, each, cell).tobytes() for each, cell in nobody.items()}
     slots, key = _encrypted(side, fill)
     widths = dict.fromkeys(codes, keyed.VALUE_BYTES) | {each: rows.shape[1] for each, rows in slots.items()}
 
@@ -80,7 +84,7 @@ def send_as_owner(side: Side, channel: Channel) -> Sending:
 
     canaries = side.canaries(side.party, items.shape[1])
     columns, last = {}, None
-    if side.contract.match.updates:
+    if side.updates:
         amounts = {f"{name}.{column}": side.amounts(column) for column in side.own(side.query.sums)}
         columns = {each: updates.cells(column) for each, column in codes.items()}
         columns |= {each: updates.numbers(column) for each, column in amounts.items()}
@@ -126,12 +130,16 @@ def _encrypted(side: Side, fill: dict[str, bytes]) -> tuple[dict[str, Bytes], Pr
     return {name: rows}, key
 
 
-def receive_members(side: Side, channel: Channel, sending: Sending, size: Range) -> Indices | None:
+def receive_members(side: Side, channel: Channel, sending: Sending, release: Release) -> Indices | None:
     """The receiver's rows that matched, ascending; None for the other owner. Both keep what the next run goes on from.
 
-    size: as it was released. Raises BadMessage where the operator names rows that cannot be.
+    Of a crowd those that are in it, to whoever addresses people. release: as it was released. Raises BadMessage where
+    the operator names rows that cannot be.
     """
     matched = None
+    if side.crowd is not None:
+        given = crowd.receives(side.contract, side.party) and crowd.gives(side.contract, side.crowd, release.first)
+        return keyed.receive_matched(channel, sending.whole) if given and sending.whole is not None else None
     if side.contract.match.output == "members" and side.contract.match.receiver == side.party:
         if sending.whole is not None:
             matched = keyed.receive_matched(channel, sending.whole)
@@ -139,10 +147,11 @@ def receive_members(side: Side, channel: Channel, sending: Sending, size: Range)
             had = sending.change.had
             gained, lost = keyed_updates.receive_changes(channel, side.room_key, sending.items, had)
             matched = sending.change.matched_now(gained, lost)
+        size = release.size
         whole = not side.sigma and not side.query.where  # then the size is that of all who matched
         if matched is not None and whole and not size.low <= len(matched) <= size.high:
             raise BadMessage("The operator named more or fewer rows than the size that it released.")
-    if side.contract.match.updates:
+    if side.updates:
         flagged = np.empty(0, np.int64) if matched is None else matched
         updates.keep_sent(side, Sent.of(sending.session, sending.items, sending.columns, flagged))
     return matched
@@ -222,7 +231,7 @@ class Gathered:
 
 def receive_as_operator(side: Side, channels: Mapping[str, Channel], enclave: Enclave) -> Gathered:
     """All owners' rows into the enclave, whole or as they are now, canaries checked and taken out."""
-    gathered, keeps = Gathered(), side.contract.match.updates
+    gathered, keeps = Gathered(), side.updates
     widths = gathered.widths
     for dataset in side.lined_up:
         widths[dataset.name] = _widths(side, dataset, gathered.keys)
@@ -281,7 +290,8 @@ class _Parts:
 def answer_as_operator(side: Side, channels: Mapping[str, Channel], enclave: Enclave, keys: Mapping[str, PublicKey],
                        question: Question, notes: Sequence[Any]) -> dict[str, Any]:  # fmt: skip
     """Count, add noise, threshold, have the owners open the sums of released groups; what every recipient is told."""
-    size = enclave.match(*(side.contract.dataset_of(owner).name for owner in side.owners))
+    names = [side.contract.dataset_of(owner).name for owner in side.owners]
+    size = enclave.match(*names, addressed=_addressed(side) if side.crowd is not None else "")
     if side.plan:
         return planning.answered(side, enclave, question, planning.tokens_heard(side, notes))
     query = Query(side.query.by, tuple(f"{dataset}.{SLOTS}" for dataset in keys), question.where)
@@ -373,15 +383,31 @@ def _opened(channel: Channel, rows: Bytes) -> str:
     return take(hear(channel, "sums.sealed"), "sealed", str)
 
 
-def send_members(side: Side, channels: Mapping[str, Channel], enclave: Enclave, gathered: Gathered) -> None:
-    """Tell the receiver alone which of its rows matched, or what changed of that; keep what the next run needs."""
+def _addressed(side: Side) -> str:
+    """The dataset of who addresses people."""
+    term = side.contract.activation
+    return "" if term is None else side.contract.dataset_of(term.receiver).name
+
+
+def send_members(side: Side, channels: Mapping[str, Channel], enclave: Enclave, gathered: Gathered,
+                 told: Mapping[str, Any]) -> None:  # fmt: skip
+    """Tell the receiver alone which of its rows matched, or what changed of that; keep what the next run needs.
+
+    Of a crowd: which rows are in it, where what was told of its size lets them be given.
+    """
     match = side.contract.match
+    if side.crowd is not None:
+        if crowd.gives(side.contract, side.crowd, told["people"][0]):
+            name = _addressed(side)
+            positions = enclave.matched_positions(name, side.query.where)
+            keyed.send_matched(channels[side.contract.dataset(name).owner], positions.to_numpy())
+        return
     if match.output == "members" and gathered.changes:
         updates.send_matched(side, channels[match.receiver], gathered.changes)
     elif match.output == "members" and match.receiver in side.owners:
         positions = enclave.matched_positions(side.contract.dataset_of(match.receiver).name)
         keyed.send_matched(channels[match.receiver], positions.to_numpy())
-    if side.contract.match.updates:
+    if side.updates:
         updates.keep_states(side, gathered.states, gathered.widths)
 
 

@@ -31,7 +31,7 @@ def _receive(side: Side, channel: Channel, kind: str, items: Bytes, label_width:
     most = side.contract.dataset_of(side.peer).rows
     if match.protocol == "oprf":
         return unbalanced.receive(side, channel, items, label_width)
-    if match.protocol == "dh" and match.updates and not label_width:
+    if match.protocol == "dh" and side.updates and not label_width:
         return updates.receive(side, channel, items)
     if match.protocol == "vole":
         from protocols.psi import vole  # numba, half a second: only where it is used
@@ -80,7 +80,7 @@ def _send(side: Side, channel: Channel, kind: str, items: Bytes, labels: Bytes |
     most = side.contract.dataset_of(side.peer).rows
     if match.protocol == "oprf":
         return unbalanced.send(side, channel, items, labels)
-    if match.protocol == "dh" and match.updates and labels is None:
+    if match.protocol == "dh" and side.updates and labels is None:
         return updates.send(side, channel, items)
     if match.protocol == "vole":
         from protocols.psi import vole  # numba, half a second: only where it is used

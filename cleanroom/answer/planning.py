@@ -15,15 +15,17 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from cleanroom.answer import crowd
 from cleanroom.answer.draws import check_count, drawn, once, replayed
 from cleanroom.answer.notes import malformed, reading, take, whole_numbers
 from cleanroom.answer.release import Release
 from cleanroom.answer.side import Side
 from cleanroom.enclave.handle import Enclave
-from cleanroom.enclave.query import PEOPLE, Query, split_name
+from cleanroom.enclave.query import PEOPLE, Query, Where, split_name
 from cleanroom.errors import Refused
 from cleanroom.ledger.receipt import SignedReceipt
 from cleanroom.plan import cube
+from cleanroom.plan.consistency import Names
 from cleanroom.plan.cube import Cube
 from cleanroom.plan.store import Plans
 from cleanroom.privacy.history import Question
@@ -37,16 +39,31 @@ Axes = Mapping[str, list[bytes] | list[int]]
 
 def columns_of(contract: Contract) -> tuple[str, ...]:
     """What a plan of this room has: all categories and buckets, between two parties of the host's dataset. Sorted."""
-    neutral = contract.match.protocol == "keyed"
+    neutral, planned = contract.match.protocol == "keyed", contract.release.planned
     datasets = contract.datasets if neutral else (contract.dataset_of(contract.match.host),)
     return tuple(sorted(
-        f"{dataset.name}.{column.name}" for dataset in datasets for column in dataset.columns if column.kind != "amount"
+        f"{dataset.name}.{column.name}" for dataset in datasets for column in dataset.columns
+        if column.kind != "amount" and (not planned or f"{dataset.name}.{column.name}" in planned)
     ))  # fmt: skip
+
+
+def tables(question: Question | Side) -> tuple[Names, ...]:
+    """The tables of a plan: by none, one and two of its columns; of a crowd by none and one."""
+    by = question.by if isinstance(question, Question) else question.query.by
+    return ((), *((name,) for name in sorted(by))) if question.crowd else cube.tables(by)
 
 
 def check(side: Side) -> None:
     """Raises Refused where the room makes no plan of what is asked."""
     contract = side.contract
+    if side.crowd is not None:
+        crowd.check(contract, side.crowd, side.query.by)
+        if side.query.sums:
+            raise Refused("A crowd is counted, and nothing else.")
+        for name in side.query.by:
+            if side.term(name).kind == "amount":
+                raise Refused("A crowd cannot be chosen by {column} like this.", column=name)
+        return
     if contract.release.queries == "templates":
         raise Refused("This room answers templates only.", "cleanroom template list names them: query --template NAME.")
     if not side.sigma:
@@ -91,7 +108,7 @@ def answered(side: Side, enclave: Enclave, question: Question, axes: Axes) -> di
     """What the host tells of the plan: the noised counts of all cells of all tables, one after the other."""
 
     def exact() -> Counts:
-        return np.concatenate([_table(enclave, table, axes).ravel() for table in cube.tables(side.query.by)])
+        return np.concatenate([_table(enclave, table, axes, question.where).ravel() for table in tables(side)])
 
     def compute() -> dict[str, Any]:
         counts = exact()
@@ -105,9 +122,9 @@ def answered(side: Side, enclave: Enclave, question: Question, axes: Axes) -> di
     return told
 
 
-def _table(enclave: Enclave, table: tuple[str, ...], axes: Axes) -> Counts:
+def _table(enclave: Enclave, table: tuple[str, ...], axes: Axes, where: Where) -> Counts:
     """Exact counts by these columns: int64[cells of each]. Who has a value that is no cell's counts nowhere."""
-    groups = enclave.run(Query(table)).table
+    groups = enclave.run(Query(table, (), where)).table
     shape = tuple(len(axes[name]) for name in table)
     counts = np.zeros(shape, np.int64)
     people = groups.column(PEOPLE).to_numpy()
@@ -124,14 +141,14 @@ def _table(enclave: Enclave, table: tuple[str, ...], axes: Axes) -> Counts:
 
 def heard(side: Side, told: Any) -> Release:
     """The plan as an owner has it: one column of noised counts, by cell numbers. Raises BadMessage."""
-    tables = cube.tables(side.query.by)
-    shapes = [tuple(side.term(name).cells for name in table) for table in tables]
+    made = tables(side)
+    shapes = [tuple(side.term(name).cells for name in table) for table in made]
     ends = list(accumulate(prod(shape) for shape in shapes))
     with reading():
         flat = np.array(whole_numbers(take(told, "people", list), ends[-1]), np.int64)
     ranks = {name: _ranks(side, name) for name in side.query.by}
     parts = []
-    for table, shape, end in zip(tables, shapes, ends, strict=True):
+    for table, shape, end in zip(made, shapes, ends, strict=True):
         counts = flat[end - prod(shape) : end].reshape(shape)
         parts.append(counts[np.ix_(*(ranks[name] for name in table))].ravel() if table else counts.ravel())
     size = size_range(max(0, int(flat[0])), side.rules.k)
@@ -149,9 +166,9 @@ def _ranks(side: Side, name: str) -> NDArray[np.int64]:
 
 def keep(side: Side, release: Release, signed: SignedReceipt) -> None:
     """Put the cube into this party's home, as the plan of the receipt's time."""
-    tables, start, counts = cube.tables(side.query.by), 0, {}
+    made_of, start, counts = tables(side), 0, {}
     flat = release.table.column(PEOPLE).to_numpy()
-    for table in tables:
+    for table in made_of:
         shape = tuple(side.term(name).cells for name in table)
         counts[table] = flat[start : start + prod(shape)].reshape(shape).copy()
         start += prod(shape)
@@ -159,5 +176,5 @@ def keep(side: Side, release: Release, signed: SignedReceipt) -> None:
     made = dt.datetime.fromisoformat(receipt.time).astimezone(dt.UTC)
     labels = {name: side.room.annex(*split_name(name)).labels for name in side.query.by}
     plan = Cube(receipt.room, receipt.contract, made, receipt.rules.sigma, receipt.rules.k, labels, counts,
-                dict.fromkeys(tables, 1), receipt.digest())  # fmt: skip
+                dict.fromkeys(made_of, 1), receipt.digest())  # fmt: skip
     Plans(side.home).keep(receipt.room, plan)

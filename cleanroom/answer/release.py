@@ -26,6 +26,11 @@ class Release:
     withheld: bool
     size: Range
 
+    @property
+    def first(self) -> int:
+        """The first count: of a plan, and so of a crowd, everybody."""
+        return int(self.table.column(PEOPLE)[0].as_py())
+
     def segments(self) -> list[dict[str, Any]]:
         """One object a group: labels, people, and each sum with its average, in major units."""
         names = short_names(self.table.column_names)

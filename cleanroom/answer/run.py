@@ -6,7 +6,19 @@ from dataclasses import dataclass, replace
 from functools import reduce
 from typing import Any
 
-from cleanroom.answer import allowed, closing, heads, keyed, matching, planning, tables, two_party
+from cleanroom.answer import (
+    allowed,
+    alone,
+    closing,
+    crowd,
+    crowd_members,
+    heads,
+    keyed,
+    matching,
+    planning,
+    tables,
+    two_party,
+)
 from cleanroom.answer.members import write_members
 from cleanroom.answer.notes import hear, malformed, reading, take, tell
 from cleanroom.answer.release import MINOR, Release
@@ -52,6 +64,8 @@ def run_room(side: Side) -> Outcome:
     """Play this party's role to the end. Raises Refused unless the contract is signed, in force and allows it."""
     contract = side.room.in_force(dt.datetime.now(dt.UTC))
     allowed.check(side)
+    if side.board is not None:
+        return _outcome(side, *alone.play(side, side.board), None, None)
     if side.party not in contract.owners:
         return _operate(side)
     if side.room.annexes is None:
@@ -92,6 +106,8 @@ def _host(side: Side) -> Outcome:
         tell(channel, "release", told)
         release = _heard(side, told, table, None)
         signed = _close(side, channel, question, release, told)
+        if crowd.gives(side.contract, side.crowd, release.first if side.plan else 0) and result.matched is not None:
+            _keep_crowd(side, signed, result.matched, release.first)
         channel.confirm()
     sender = side.peer
     learned = [
@@ -161,17 +177,25 @@ def _close(side: Side, channel: Channel, question: Question, release: Release, t
     return signed
 
 
+def _keep_crowd(side: Side, signed: SignedReceipt, matched: Indices, noised: int) -> None:
+    """The members of a crowd, of whom this party addresses: of what it brought, the rows of its dataset. noised: how
+    many there are."""
+    if side.crowd is not None and side.chosen is not None:
+        rows = matched[matched < side.chosen.rows]
+        crowd_members.keep(side.home, side.contract, side.crowd, rows, signed.receipt.digest(), noised)
+
+
 def _record(side: Side, signed: SignedReceipt, release: Release) -> None:
     """The release into the ledger, and a plan into the home."""
     closing.record(side, signed, release.table)
-    if side.plan and not side.again:
+    if side.plan and side.crowd is None and not side.again:
         planning.keep(side, release, signed)
 
 
 def _recalled(side: Side, question: Question) -> Outcome:
     """The answer that was given before: nothing is computed, and nothing charged."""
     release, signed = closing.recall(side.home, question.digest())
-    if side.plan:
+    if side.plan and side.crowd is None:
         planning.keep(side, release, signed)
     return _outcome(side, release, signed, [Learned("the release, as it was released before")], None, None)
 
@@ -209,7 +233,9 @@ def _own(side: Side) -> Outcome:
                 raise BadMessage("The operator signed another receipt.")
             _record(side, signed, release)
             closing.exchange_heads(side, channel, operator)
-        matched = keyed.receive_members(side, channel, sending, release.size)
+        matched = keyed.receive_members(side, channel, sending, release)
+        if side.crowd is not None and matched is not None:
+            _keep_crowd(side, signed, matched, release.first)
         channel.confirm()
     learned = [
         Learned("the number of rows of {party}: {rows}", {"party": other.owner, "rows": other.rows})
@@ -254,7 +280,7 @@ def _operate(side: Side) -> Outcome:
             signed = _countersign(side, question, told, channels)
             for owner, channel in channels.items():
                 closing.exchange_heads(side, channel, owner)
-            keyed.send_members(side, channels, enclave, gathered)
+            keyed.send_members(side, channels, enclave, gathered, told)
         for channel in channels.values():
             channel.confirm()
     learned = [
@@ -309,7 +335,8 @@ def _outcome(side: Side, release: Release, signed: SignedReceipt, learned: list[
             members = {"path": str(side.members), "rows": write_members(side, matched)}
     exact = size if matched is not None else None
     return Outcome(
-        exact, _range(release.size), [] if side.plan else release.segments(), release.withheld, side.same, side.charged,
+        exact, _range(release.size), [] if side.plan or side.board else release.segments(), release.withheld,
+        side.same, side.charged,
         _noise(side, signed.receipt.rho_micro),
         members,
         {**signed.receipt.plain(), "digest": signed.receipt.digest(), "file": signed.encode().decode()},

@@ -11,8 +11,11 @@ from typing import Any
 
 import numpy as np
 
+from cleanroom.answer.board import BoardAsked
+from cleanroom.answer.crowd import CrowdAsked
 from cleanroom.answer.slot_store import PlainRows, SlotStore
 from cleanroom.answer.slots import Codes, cell_layout, crossed, draws, sizes
+from cleanroom.crowds.selecting import Chosen, choose
 from cleanroom.enclave import handle
 from cleanroom.enclave.handle import Enclave
 from cleanroom.enclave.query import Query, Where, split_name
@@ -57,7 +60,8 @@ class Side:
     was answered already, with the noise that was drawn then, `expected` being the question's digest; asked_by: as the
     ledger names them, the party and who did in its name; plan: all tables by one and two of the query's columns;
     earlier: exact answers from which this one's could be subtracted; same: of what was computed again, whether it is;
-    charged: whether this run was; over: the datasets lined up, none being named where these are all of the room.
+    charged: whether this run was; over: the datasets lined up, none being named where these are all of the
+    room; crowd: what it is about, its plan then being as `answer.crowd` has it; board: it is one.
     """
 
     home: Home
@@ -75,6 +79,8 @@ class Side:
     same: bool | None = None
     charged: bool = False
     over: tuple[str, ...] = ()
+    crowd: CrowdAsked | None = None
+    board: BoardAsked | None = None
     stages: dict[str, float] = field(default_factory=dict)
     sent: int = 0
     enclave_memory: int = 0
@@ -113,7 +119,7 @@ class Side:
     @property
     def draws(self) -> int:
         """How many parties add noise: see `slots.draws`; to a plan, the host alone."""
-        return 1 if self.plan else draws(self.contract, (*self.query.by, *self.query.sums))
+        return 1 if self.plan or self.board else draws(self.contract, (*self.query.by, *self.query.sums))
 
     @cached_property
     def where(self) -> Where:
@@ -137,23 +143,28 @@ class Side:
 
     @cached_property
     def lined_up(self) -> tuple[Dataset, ...]:
-        """The datasets that this run lines up, in the contract's order. Raises Refused."""
+        """The datasets that this run lines up, in the contract's order; the one of a board. Raises Refused."""
+        if self.board is not None:
+            return (self.contract.dataset(self.board.dataset),)
         return lined_up(self.contract, self.over)
 
     @cached_property
     def owners(self) -> tuple[str, ...]:
-        """Their owners, in the order of the match: who takes part, beside an operator."""
+        """Their owners, in the order of the match: who takes part, beside an operator; of a board who asks, too."""
+        if self.board is not None:
+            return self.board.parties(self.contract)
         return owners_of(self.contract, self.over)
 
     @cached_property
     def peer(self) -> str:
         """The other owner, of two."""
-        return next(owner for owner in self.contract.owners if owner != self.party)
+        return next(owner for owner in self.owners if owner != self.party)
 
     @property
     def signing_keys(self) -> dict[str, bytes]:
         """Ed25519 keys of all that take part, and so sign."""
-        return keys_of(self.contract, parties_of(self.contract, self.over))
+        part = self.owners if self.board is not None else parties_of(self.contract, self.over)
+        return keys_of(self.contract, part)
 
     @cached_property
     def context(self) -> bytes:
@@ -206,8 +217,26 @@ class Side:
         """This side's canaries; kind: of one identity, where there are several."""
         return canary.draw(keyed.subkey(self.room_key, "canary", kind.encode()), side, width)
 
+    @property
+    def updates(self) -> bool:
+        """Whether this run goes on from the last one."""
+        return self.contract.match.updates and self.crowd is None
+
+    @cached_property
+    def chosen(self) -> Chosen | None:
+        """Of a crowd, what this owner brings; None for all that it has. Raises Refused above the contract's bound."""
+        if self.crowd is None or self.crowd.selection is None:
+            return None
+        asked_by_peer = bool(self.asked_by) and self.asked_by[0] != self.party
+        found = choose(self.home, self.room, self.crowd.selection, by_peer=asked_by_peer)
+        self.check_unchanged()
+        return found
+
     def digests(self) -> Bytes:
-        """The identities of this party's dataset, in the vault's order. Raises Refused above the contract's bound."""
+        """The identities of this party's dataset, in the vault's order; of a crowd, as `Chosen` has them. Raises
+        Refused above the contract's bound."""
+        if self.chosen is not None:
+            return self.chosen.items
         found = self.home.vault.digests(self.dataset.name)
         self.check_unchanged()
         if len(found) > self.dataset.rows:
@@ -257,9 +286,14 @@ class Side:
         return [column for owner, column in map(split_name, names) if owner == dataset.name]
 
     def codes(self, column: str) -> Codes:
-        """The cell of every row in a category or bucket."""
+        """The cell of every row in a category or bucket; of a crowd, of every item it brings, or its class."""
+        if self.chosen is not None and self.crowd is not None and self.crowd.is_class(f"{self.dataset.name}.{column}"):
+            return self.chosen.classes
         found = cells.codes(self.home.vault, self.dataset.name, self.room.annex(self.dataset.name, column))
         self.check_unchanged()
+        if self.chosen is not None:
+            others = len(self.chosen.items) - self.chosen.rows
+            return np.concatenate([found, np.full(others, self.dataset.column(column).cells - 1, found.dtype)])
         return found
 
     def amounts(self, column: str) -> Codes:
@@ -302,7 +336,9 @@ class Side:
 
     def version(self) -> DatasetVersion:
         """The same, as peers know it."""
-        return DatasetVersion(self.party, self.dataset.name, self.manifest.digest, self.manifest.rows)
+        if (chosen := self.chosen) is None:
+            return DatasetVersion(self.party, self.dataset.name, self.manifest.digest, self.manifest.rows)
+        return DatasetVersion(self.party, self.dataset.name, self.manifest.digest, len(chosen.items), chosen.digest)
 
     def check_unchanged(self) -> None:
         """Raises Refused where the dataset is not of the run's version any more: its rows are not those matched."""
@@ -320,7 +356,7 @@ class Side:
         ordered = tuple(sorted(versions, key=lambda version: version.owner))
         over = tuple(sorted(dataset.name for dataset in self.lined_up)) if self.contract.match.others else ()
         return Question(self.query.by, self.query.sums, self.contract.digest(), ordered, epoch, where, self.sigma,
-                        self.plan, over)  # fmt: skip
+                        self.plan, over, self.crowd.digest if self.crowd else "")  # fmt: skip
 
 
 def now() -> str:

@@ -35,15 +35,19 @@ def data_doctor(
 
 @terminal.command(
     app, "add", "Put a file into the vault, encrypted, as a new version of a dataset.",
-    "cleanroom data add crm.csv --name crm --on phone",
+    "cleanroom data add crm.csv --name crm --on phone      cleanroom data add events/ --name users --features "
+    "private-domain --as-of 2026-01-31",
 )  # fmt: skip
 def data_add(
-    file: Annotated[str, typer.Argument(help="A file or a database table.")],
+    file: Annotated[str, typer.Argument(help="A file, a folder of events, s3://bucket/key, or a database table.")],
     name: Annotated[str, typer.Option(help="The dataset's name.")],
     on: SeveralOn = "phone",
     profile: Profile = None,
     mapping: MappingFile = None,
-    features: Annotated[str | None, typer.Option(help="TOML: fold events to one row a user by these features.")] = None,
+    features: Annotated[
+        str | None, typer.Option(help="Fold events to one row a user: private-domain, or a TOML of features.")
+    ] = None,
+    users: Annotated[str | None, typer.Option(help="The users' table beside events: attributes, consent.")] = None,
     as_of: AsOf = None,
     party: Annotated[str, typer.Option(help="This party's name, where the home is made now.")] = "merchant",
     home: HomeOption = DEFAULT_HOME,
@@ -55,7 +59,7 @@ def data_add(
 
     open_home(home, party=party)
     with show.progress(json) as progress:
-        result = add(home, file, name, on, profile, mapping, features, as_of, progress)
+        result = add(home, file, name, on, profile, mapping, features, as_of, progress, users=users)
     show.result(result, json, lambda console: added_shown(console, result))
 
 

@@ -17,6 +17,15 @@ app = terminal.new(help="Contracts: invite, draft, review, sign, change, leave, 
 Name = Annotated[str, typer.Argument(help="The room's name.")]
 Columns = Annotated[list[str] | None, typer.Option(help="A category or bucket to offer; may be given again.")]
 Sums = Annotated[list[str] | None, typer.Option("--sum", help="An amount to offer; may be given again.")]
+Channels = Annotated[
+    list[str] | None,
+    typer.Option("--channel", help="Where the receiver may address crowds, as coupon; may be given again."),
+]
+Members = Annotated[
+    list[str] | None, typer.Option(help="A column of yours that may define whom the other side addresses.")
+]
+Lists = Annotated[bool, typer.Option("--lists", help="Uploaded lists may define crowds too.")]
+Boards = Annotated[bool, typer.Option("--boards", help="Boards of all persons of the receiver's dataset.")]
 Reason = Annotated[str, typer.Option(help="Why; the others read it.")]
 
 
@@ -64,17 +73,23 @@ def room_new(
     purpose: Annotated[str, typer.Option(help="What for.")] = "audience overlap",
     out: Annotated[Path | None, typer.Option(help="Where the draft goes; otherwise NAME.toml here.")] = None,
     link: LinkOption = None,
+    channel: Channels = None,
+    members: Members = None,
+    lists: Lists = False,
+    boards: Boards = False,
     explain: Explain = False,
     home: HomeOption = DEFAULT_HOME,
     json: Json = False,
 ) -> None:
     """Write the draft, to be read, edited and signed."""
     from cleanroom.rooms.drafting import new
+    from cleanroom.rooms.terms import Marketing
     from cleanroom.terminal.choice import explained_shown
     from cleanroom.terminal.rooms import new_shown
 
     result = new(home, name, role, dataset, partner, receiver, protocol.value, k, purpose, out, link,
-                 noise=noise)  # fmt: skip
+                 noise=noise, marketing=Marketing(tuple(channel or ()), lists, boards),
+                 members=members or ())  # fmt: skip
 
     def people(console: Console) -> None:
         new_shown(console, result)
@@ -129,6 +144,10 @@ def room_invite(
     updates: Annotated[
         bool, typer.Option("--updates", help="Matches go on from the last one: only what changed travels.")
     ] = False,
+    channel: Channels = None,
+    members: Members = None,
+    lists: Lists = False,
+    boards: Boards = False,
     home: HomeOption = DEFAULT_HOME,
     json: Json = False,
 ) -> None:
@@ -136,9 +155,10 @@ def room_invite(
     from cleanroom.rooms import invitations
     from cleanroom.rooms.meetings import Asked
 
-    asked = Asked(purpose, protocol.value, receiver, k, noise, days, updates)
+    asked = Asked(purpose, protocol.value, receiver, k, noise, days, updates, tuple(channel or ()), lists,
+                  boards)  # fmt: skip
     columns = [*(by or ()), *(sums or ())]
-    _told(invitations.invite(home, name, partner, operator, dataset, columns, asked), json)
+    _told(invitations.invite(home, name, partner, operator, dataset, columns, asked, members or ()), json)
 
 
 @terminal.command(
@@ -163,13 +183,14 @@ def room_accept(
     dataset: Annotated[str | None, typer.Option(help="The dataset to bring; an operator brings none.")] = None,
     by: Columns = None,
     sums: Sums = None,
+    members: Members = None,
     home: HomeOption = DEFAULT_HOME,
     json: Json = False,
 ) -> None:
     """Send the card."""
     from cleanroom.rooms import invitations
 
-    _told(invitations.accept(home, name, dataset, [*(by or ()), *(sums or ())]), json)
+    _told(invitations.accept(home, name, dataset, [*(by or ()), *(sums or ())], members=members or ()), json)
 
 
 @terminal.command(

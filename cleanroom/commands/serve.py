@@ -19,7 +19,7 @@ from cleanroom.terminal.options import DEFAULT_HOME, HomeOption, Json, PasswordF
 job_app = terminal.new(help="Jobs of the node: matches, queries, plans, refreshes, exports.")
 schedule_app = terminal.new(help="Jobs that come again by themselves.")
 Number = Annotated[str, typer.Argument(help="Its number, or the first signs of it.")]
-Kind = Annotated[str, typer.Argument(help="query, match, plan, refresh, export or replay.")]
+Kind = Annotated[str, typer.Argument(help="query, match, plan, board, crowd, refresh, export or replay.")]
 RoomOption = Annotated[str, typer.Option("--room", help="The room it is about.")]
 Settings = Annotated[list[str] | None, typer.Option("--set", help="What the job needs, as NAME=VALUE; may be again.")]
 

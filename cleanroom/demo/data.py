@@ -91,14 +91,14 @@ def _write_demo(folder: Path, as_of: date, scale: float) -> DemoFiles:
         other / "users.csv",
         other / "events.parquet",
     )
-    _write_csv(paths[0], _orders(bought), "utf-8-sig")
-    _write_csv(paths[1], crm.rows(members), "gb18030")
+    write_csv(paths[0], orders(bought), "utf-8-sig")
+    write_csv(paths[1], crm.rows(members), "gb18030")
     xlsx.write(paths[2], "会员", _workbook(crm.rows(members)))
     events, tiers = _write_platform(paths[3], paths[4], users, as_of)
     return DemoFiles(as_of, *paths, _truth(members, users, events, tiers))
 
 
-def _orders(bought: Bought) -> Iterator[pa.RecordBatch]:
+def orders(bought: Bought) -> Iterator[pa.RecordBatch]:
     """Purchases by day, with the phone as the shop's own till has it."""
     order = np.argsort(bought.day, kind="stable")
     for start in range(0, len(order), 65_536):
@@ -115,7 +115,7 @@ def _orders(bought: Bought) -> Iterator[pa.RecordBatch]:
         )
 
 
-def _write_csv(path: Path, batches: Iterator[pa.RecordBatch], encoding: str) -> None:
+def write_csv(path: Path, batches: Iterator[pa.RecordBatch], encoding: str) -> None:
     with replacing(path) as aside, aside.open("w", encoding=encoding, newline="") as file:
         for number, batch in enumerate(batches):
             file.write(_csv_text(batch, header=number == 0))

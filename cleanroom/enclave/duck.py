@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from cleanroom.enclave import products, sql, subtraction, tables
 from cleanroom.enclave.coding import Coding, narrow
 from cleanroom.enclave.errors import LimitReached
-from cleanroom.enclave.query import COUNTED, PEOPLE, Cells, Groups, Query
+from cleanroom.enclave.query import COUNTED, PEOPLE, Cells, Groups, Query, Where
 from cleanroom.errors import UsageError
 from protocols.errors import BadMessage
 
@@ -54,6 +54,7 @@ class DuckEngine:
         self._slots: dict[str, tables.Slots] = {}
         self._matched: Coding | None = None
         self._positions: dict[str, NDArray[np.int64]] = {}
+        self._addressed = ""
         self._connection: duckdb.DuckDBPyConnection | None = None
 
     def load(self, dataset: str, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> int:
@@ -81,8 +82,10 @@ class DuckEngine:
         words = np.ascontiguousarray(tokens).view(np.uint64).reshape(-1, 2)
         return {dataset: loaded.drop(words) for dataset, loaded in self._loaded.items()}
 
-    def match(self, left: str, right: str, *others: str) -> int:
+    def match(self, left: str, right: str, *others: str, addressed: str = "") -> int:
         """Line up datasets by token; how many people are in all. Raises BadMessage for a token given twice.
+
+        addressed: the dataset whose rows may be asked for by a condition (`positions`).
 
         By several identities, of two datasets, each row counts once, by the first that hits: see `_pairs`.
         """
@@ -90,6 +93,7 @@ class DuckEngine:
         if self._matched is not None or len(set(names)) != len(names):
             raise UsageError("An enclave matches two or more datasets, once.", "Start an enclave for each match.")
         sides = {name: self._dataset(name) for name in names}
+        self._addressed = addressed
         self._loaded.clear()
         columns: dict[str, pa.ChunkedArray] = {}
         for (dataset, loaded), chosen in zip(sides.items(), self._lined_up(tuple(sides.values())), strict=True):
@@ -102,11 +106,17 @@ class DuckEngine:
         self._keep(columns, people)
         return people
 
-    def positions(self, dataset: str) -> pa.Int64Array:
-        """Which rows of `dataset` are matched: positions in the order it was loaded, ascending."""
-        self._ready()
-        if dataset not in self._positions:
+    def positions(self, dataset: str, where: Where = ()) -> pa.Int64Array:
+        """Which rows of `dataset` are matched and meant: positions in the order it was loaded, ascending."""
+        matched = self._ready()
+        if dataset not in self._positions or (where and dataset != self._addressed):
             raise UsageError("The enclave has no dataset {dataset}.", dataset=dataset)
+        if where:
+            query = Query((), (), where)
+            _check_columns(query, matched.kinds, {}, {})
+            with self._duckdb() as connection:
+                members = connection.sql(sql.memberships(matched.coded(query), dataset)).to_arrow_table()
+            return tables.as_array(np.sort(tables.as_numbers(members.column("position").cast(pa.int64()))))
         return tables.as_array(np.sort(self._positions[dataset]))
 
     def run(self, query: Query, public_keys: Mapping[str, int]) -> Groups:
@@ -151,7 +161,7 @@ class DuckEngine:
         coding, coded = Coding(), {}
         for name in list(columns):
             coded[name] = coding.code(name, columns.pop(name))
-        for dataset in self._slots:
+        for dataset in (*self._slots, *([self._addressed] if self._addressed not in ("", *self._slots) else [])):
             coded[sql.position_column(dataset)] = narrow(pa.chunked_array([tables.as_array(self._positions[dataset])]))
         if not coded:  # rows are counted, and a row needs a column
             coded[sql.position_column("")] = tables.as_array(np.zeros(rows, np.int8))

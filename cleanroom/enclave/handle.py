@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from cleanroom.enclave import tables
 from cleanroom.enclave.errors import TRAVELLING
-from cleanroom.enclave.query import SLOTS, Groups, Query
+from cleanroom.enclave.query import SLOTS, Groups, Query, Where
 from cleanroom.enclave.wire import Wire, WireEnded
 from cleanroom.errors import Interrupted
 from protocols.kernels.cache import caches
@@ -112,20 +112,22 @@ class Enclave:
         batches = tables.in_batches(tables.TOKEN, tokens)
         return dict(self._send_rows(schema, batches, request="drop")["dropped"])
 
-    def match(self, left: str, right: str, *others: str) -> int:
-        """Line loaded datasets up by token, once; how many persons are in all.
+    def match(self, left: str, right: str, *others: str, addressed: str = "") -> int:
+        """Line loaded datasets up by token, once; how many persons are in all. addressed: see `matched_positions`.
 
         By several identities each row counts once, by the first that hits; then there are two datasets, with tokens of
         the same ones. Raises BadMessage where a dataset holds a token twice.
         """
-        return int(self._ask(request="match", datasets=[left, right, *others])["size"])
+        return int(self._ask(request="match", datasets=[left, right, *others], addressed=addressed)["size"])
 
-    def matched_positions(self, dataset: str) -> pa.Int64Array:
+    def matched_positions(self, dataset: str, where: Where = ()) -> pa.Int64Array:
         """Which rows of `dataset` are matched: int64 positions in the order it was loaded, ascending.
+
+        where: of these only the people meant; then `dataset` is the one that was addressed.
 
         Ascending, so that two datasets' positions do not say which row goes with which.
         """
-        self._ask(request="positions", dataset=dataset)
+        self._ask(request="positions", dataset=dataset, query=Query((), (), where).to_fields())
         return self._stream().column(0).combine_chunks()
 
     def run(self, query: Query, public_keys: Mapping[str, int] | None = None) -> Groups:

@@ -66,11 +66,11 @@ class Service:
         tokens = [tables.fixed(batch, tables.TOKEN) for batch in batches]
         self._wire.send(dropped=self._engine.drop(np.concatenate([*tokens, np.empty((0, 16), np.uint8)])))
 
-    def _match(self, datasets: list[str]) -> None:
-        self._wire.send(size=self._engine.match(*datasets))
+    def _match(self, datasets: list[str], addressed: str) -> None:
+        self._wire.send(size=self._engine.match(*datasets, addressed=addressed))
 
-    def _positions(self, dataset: str) -> None:
-        column = pa.record_batch({POSITIONS: self._engine.positions(dataset)})
+    def _positions(self, query: dict[str, object], dataset: str) -> None:
+        column = pa.record_batch({POSITIONS: self._engine.positions(dataset, Query.from_fields(query).where)})
         self._wire.send()
         self._wire.send_stream(column.schema, [column])
 

@@ -27,7 +27,7 @@ from cleanroom.privacy.threshold import Rules
 FORMAT = "cleanroom-receipt/2"
 FIRST_FORMAT = "cleanroom-receipt/1"
 """Without the entries of `_LATER`, and of a time when there was no noise."""
-_LATER = ("where", "code", "plan", "over")
+_LATER = ("where", "code", "plan", "over", "crowd", "tables")
 LABEL = "cleanroom/receipt/1"
 TABLE_LABEL = b"cleanroom/table/1"
 SALT_BYTES = 16
@@ -42,7 +42,8 @@ class Receipt:
     size of the match as a range, with noise of the groups shown; withheld: whether groups may have stayed behind;
     where: whom the question was about, cells being numbers or value tokens; code: of the program at the host; plan: it
     is a planning cube, whose `rows` are the cells of all its tables; over: as of the question, the datasets lined up in
-    a room of more than two; left out where there are two.
+    a room of more than two; left out where there are two; crowd, tables: as of the question, left out where it
+    has none.
     """
 
     room: str
@@ -69,10 +70,12 @@ class Receipt:
     code: str = ""
     plan: bool = False
     over: tuple[str, ...] = ()
+    crowd: str = ""
+    tables: tuple[tuple[str, ...], ...] = ()
     format: str = field(default=FORMAT)
 
     def __post_init__(self) -> None:
-        later = self.where or self.code or self.plan or self.over or self.rules.sigma
+        later = self.where or self.code or self.plan or self.over or self.crowd or self.tables or self.rules.sigma
         if self.format not in (FORMAT, FIRST_FORMAT) or (self.format == FIRST_FORMAT and later):
             raise BadData("This receipt has a format that this version does not know.", "Update this program.")
         for digest in (self.contract, self.question, self.transcript, self.table):
@@ -80,6 +83,8 @@ class Receipt:
                 raise BadData("A digest in the receipt is not a SHA-256 in hex.")
         if not self.recipients or not self.purposes or not self.datasets:
             raise BadData("A receipt names datasets, recipients and purposes.")
+        if self.tables and not len(self.datasets) == len(self.over) == 1:
+            raise BadData("A board is about one dataset.")
         if self.over and self.over != tuple(sorted(version.name for version in self.datasets)):
             raise BadData("A receipt is about the datasets that its question lines up.")
         texts = (self.room, self.protocol, self.isolation, self.time, self.epoch, self.code, *self.by, *self.sums)
@@ -96,11 +101,17 @@ class Receipt:
 
     def plain(self) -> dict[str, Any]:
         """As canonical JSON."""
-        plain = {**dataclasses.asdict(self), "query": self.asked().query_digest(), "rules": self.rules.plain()}
+        plain = {
+            **dataclasses.asdict(self),
+            "datasets": [each.plain() for each in self.datasets],
+            "query": self.asked().query_digest(),
+            "rules": self.rules.plain(),
+        }
         if self.format == FIRST_FORMAT:
             return {name: value for name, value in plain.items() if name not in _LATER}
-        if not self.over:
-            del plain["over"]
+        for name in ("over", "crowd", "tables"):
+            if not plain[name]:
+                del plain[name]
         return {**plain, "where": plain_where(self.where)}
 
     def digest(self) -> str:
@@ -110,7 +121,7 @@ class Receipt:
     def asked(self) -> Question:
         """The question that it answers."""
         return Question(self.by, self.sums, self.contract, self.datasets, self.epoch, self.where, self.rules.sigma,
-                        self.plan, self.over)  # fmt: skip
+                        self.plan, self.over, self.crowd, self.tables)  # fmt: skip
 
     def ledger_body(self, answer: str) -> dict[str, canonical.Json]:
         """What a ledger holds of it, with the digest of the sealed answer."""
@@ -163,6 +174,7 @@ class SignedReceipt:
             for name in ("by", "sums", "recipients", "purposes"):
                 fields[name] = tuple(fields[name])
             fields["over"] = tuple(fields.get("over", ()))
+            fields["tables"] = tuple(tuple(map(str, table)) for table in fields.get("tables", ()))
             boxes = fields.get("where", [])
             fields["where"] = tuple(tuple((name, tuple(cells)) for name, cells in box) for box in boxes)
             signed = cls(Receipt(**fields), {party: str(text) for party, text in whole["signatures"].items()})
@@ -202,7 +214,7 @@ def verify(
         raise BadData("Receipt, step 3, contract: its question or recipients do not fit the rest of it.")
     # 4. What it says was released keeps the rules that it names.
     few = receipt.people.withheld or receipt.people.high < receipt.rules.k
-    if receipt.plan:
+    if receipt.plan or receipt.tables:
         if not receipt.rules.sigma:
             raise BadData("Receipt, step 4, rules: a plan was released without noise.")
     elif (few and receipt.rows) or receipt.rules.least * receipt.rows > receipt.people.high:

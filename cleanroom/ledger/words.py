@@ -20,6 +20,12 @@ TEXTS: Mapping[str, str] = {
     "rows; {host} learned sizes, the overlap of pseudonyms, how often each token occurs, and exact counts of groups.",
     "keyed/size": "Both sides learned each other's number of rows; {host} learned sizes, the overlap of pseudonyms, "
     "how often each token occurs, and exact counts of groups.",
+    "keyed/crowd": "{receiver} learned which of its own rows are in a crowd, if these were enough; both sides learned "
+    "each other's number of rows; {host} learned sizes, the overlap of pseudonyms in the crowd, and exact counts.",
+    "vole/crowd": "{receiver} learned which of its own rows are in a crowd; both sides learned each other's number of "
+    "rows.",
+    "dh/crowd": "{receiver} learned which of its own rows are in a crowd; both sides learned each other's number of "
+    "rows.",
     "replay": "An answer was computed again for an audit.",
     "input": "{owner} brought its dataset {dataset} with {rows} rows to a run.",
     "debit": "A question by {by} was charged with {rho_micro} millionths of ρ.",

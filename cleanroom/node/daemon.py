@@ -16,6 +16,8 @@ from concurrent.futures import Future
 from typing import Any
 
 from cleanroom.access import portfolio
+from cleanroom.activation import keeping
+from cleanroom.crowds import messages as crowd_messages
 from cleanroom.errors import KNOWN, Interrupted, Refused, UsageError, Waiting, our_mistake
 from cleanroom.home import Home
 from cleanroom.keys import SecretAccess
@@ -393,6 +395,7 @@ class Node:
         if time.time() % 3600 < 1:
             self._jobs.forget_older(_KEEP_JOBS_DAYS)
             self._post.forget_old()
+            keeping.sweep(self.home)
 
     def _measure(self) -> None:
         links = self._runs.carried()
@@ -414,7 +417,8 @@ class Node:
 
 def handlers() -> dict[str, Handler]:
     """What a node does with messages, by kind."""
-    return {**renewals.HANDLERS, **invitations.HANDLERS, **portfolio.HANDLERS, **restore.HANDLERS}
+    return {**renewals.HANDLERS, **invitations.HANDLERS, **portfolio.HANDLERS, **restore.HANDLERS,
+            **crowd_messages.HANDLERS}  # fmt: skip
 
 
 def _failure(found: dict[str, Any], merchant: str) -> Exception:

@@ -28,7 +28,7 @@ from cleanroom.node.state import State
 from cleanroom.node.submitted import awaited, check_running, is_running
 from cleanroom.operations import statement
 
-KINDS = ("query", "match", "plan", "refresh", "export", "replay")
+KINDS = ("query", "match", "plan", "refresh", "export", "replay", "board", "crowd")
 """Jobs that a person or a schedule may ask for."""
 _NEEDS = {"refresh": ("dataset", "source"), "export": ("file",), "replay": ("file",)}
 

@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from cleanroom import importing
+from cleanroom.answer.board import from_job as asked_board
+from cleanroom.answer.crowd import from_job as asked_crowd
 from cleanroom.answer.run import run_room
 from cleanroom.answer.side import Side
 from cleanroom.answer.slots import cell_layout
@@ -115,22 +117,33 @@ class PartyJobs:
 
     def job_run(self, room: str, query: dict[str, Any], members: str | None = None, *, again: bool = False,
                 template: str | None = None, values: dict[str, str] | None = None,
-                expected: str = "", asked_by: Sequence[str] = ()) -> dict[str, Any]:  # fmt: skip
+                expected: str = "", asked_by: Sequence[str] = (), board: dict[str, Any] | None = None,
+                crowd: dict[str, Any] | None = None) -> dict[str, Any]:  # fmt: skip
         """This party's role in a match and an answer. query: by, sums; where it differs from the usual: where, sigma,
-        plan, over. again: compute once more what was answered before, `expected` being the digest of that question;
-        template: its digest, with its values; asked_by: as `Side` has it."""
+        plan, over. board, crowd: as `answer` has them. again: compute once more what was answered before, `expected`
+        being the digest of that question; template: its digest, with its values; asked_by: as `Side` has it."""
         where = tuple(tuple((name, tuple(cells)) for name, cells in box) for box in query.get("where", ()))
+        about = asked_crowd(crowd)
         question = Query(tuple(query["by"]), tuple(query["sums"]), where)
         held, over = self._rooms.load(room), tuple(query.get("over", ()))
+        if about is not None:
+            question = Query(question.by, question.sums, about.where(held.contract))
         if expected and not again:
             raise Refused("Only what was answered can be computed again.")
-        if self._home.party in held.contract.owners and not query.get("plan") and not expected:
+        if self._home.party in held.contract.owners and not query.get("plan") and not expected and not board:
             check_asked(self._home, held, question.by, question.sums, where, template=template, values=values or {},
                         over=over)  # fmt: skip
         out = Path(members) if members else None
         side = Side(self._home, held, question, self._peers, out, self._step, query.get("sigma", 0), again,
-                    query.get("plan", False), expected, tuple(asked_by), over=over)  # fmt: skip
+                    query.get("plan", False), expected, tuple(asked_by), over=over,
+                    board=asked_board(board), crowd=about)  # fmt: skip
         return asdict(run_room(side))
+
+    def job_lookalike(self, request: dict[str, Any]) -> dict[str, Any]:
+        """A lookalike that a party on this same machine asks for, of its seed's released numbers."""
+        from cleanroom.crowds import lookalike_making  # scikit-learn: only where one is made
+
+        return lookalike_making.made(self._home, request, self._step)
 
     def job_work(self, kind: str, room: str, arguments: dict[str, Any], asked_by: list[str]) -> dict[str, Any]:
         """A node's own job of that kind (`cleanroom.node.work`), with its peers at their own nodes."""

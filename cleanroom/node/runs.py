@@ -36,6 +36,7 @@ from cleanroom.node.worker import Worker
 from cleanroom.rooms import asked_for
 from cleanroom.rooms.contract import Contract
 from cleanroom.rooms.store import Rooms
+from cleanroom.rooms.taking_part import hub
 
 FORMAT = "cleanroom-run/1"
 _ASKED = {"format", "run", "room", "contract", "parties", "job", "asker"}
@@ -113,7 +114,7 @@ class Runs:
 
     def _pairs(self, contract: Contract, parties: list[str], agreed: dict[str, dict[str, Any]]) -> list[list[str]]:
         """Who dials whom. Raises Refused where two cannot reach each other."""
-        host = contract.match.host
+        host = hub(contract, parties)
         found = []
         for other in parties:
             if other == host:
@@ -176,7 +177,7 @@ class Runs:
             asked = self._reserved.get(run) if isinstance(run, str) else None
             if asked is not None and asked.peer == peer.name:
                 del self._reserved[str(run)]
-        host = self.contract(asked.body["room"]).match.host if asked is not None else ""
+        host = hub(self.contract(asked.body["room"]), asked.body["parties"]) if asked is not None else ""
         if asked is None or asked.peer != peer.name or not _are_pairs(pairs, asked.body["parties"], host):
             raise Refused("The run was not agreed to, or too long ago.", "Run it again.")
         job = {**asked.body["job"], "asked_by": asked_by(peer.name, asked.body["asker"])}

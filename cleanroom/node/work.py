@@ -97,6 +97,28 @@ def refresh(home: Home, room: str, arguments: dict[str, Any], parties: Afar, ste
     return {"dataset": added["dataset"], "version": added["version"], "rows": added["rows"], "match": matched}
 
 
+def board(home: Home, room: str, arguments: dict[str, Any], parties: Afar, step: Step) -> dict[str, Any]:
+    """A board of another owner's dataset. arguments: dataset; board, "full" or "daily"."""
+    from cleanroom import boards  # numba: only where one is made
+
+    kind: boards.Board = "daily" if arguments.get("board") == "daily" else "full"
+    return boards.make(home.path, room, dataset=str(arguments.get("dataset", "")), board=kind, meeting=parties.meeting)
+
+
+def crowd(home: Home, room: str, arguments: dict[str, Any], parties: Afar, step: Step) -> dict[str, Any]:
+    """A crowd's version of the day, and its activation where asked: see `crowds.daily`."""
+    from cleanroom.crowds import daily
+
+    return daily.work(home, room, arguments, parties, step)
+
+
+def lookalike(home: Home, room: str, arguments: dict[str, Any], parties: Afar, step: Step) -> dict[str, Any]:
+    """A lookalike that a peer asked for: see `crowds.lookalike_making`."""
+    from cleanroom.crowds import lookalike_making  # scikit-learn
+
+    return lookalike_making.work(home, room, arguments, parties, step)
+
+
 def needed(arguments: Mapping[str, Any], name: str) -> str:
     """An argument that a job cannot do without. Raises UsageError."""
     if not isinstance(arguments.get(name), str):
@@ -107,4 +129,5 @@ def needed(arguments: Mapping[str, Any], name: str) -> str:
 Kind = Callable[[Home, str, dict[str, Any], Afar, Step], dict[str, Any]]
 KINDS: dict[str, Kind] = {
     "run": run, "query": query, "match": match, "plan": plan, "replay": replay, "export": export, "refresh": refresh,
+    "board": board, "crowd": crowd, "lookalike": lookalike,
 }  # fmt: skip

@@ -31,7 +31,7 @@ from cleanroom.vault.folders import DatasetFolder
 
 _READ = 1 << 20
 _KEPT_RUN = re.compile(rf"(?:{'|'.join(PEOPLE)})-[0-9]+")
-_LEFT_OUT = re.compile(r"\..*|lock|.*\.lock|.*\.sock|.*\.sqlite-(?:wal|shm|journal)|slots-.*")
+_LEFT_OUT = re.compile(r"\..*|lock|.*\.lock|.*\.sock|.*\.sqlite-(?:wal|shm|journal)|slots-.*|coded-.*")
 
 
 @dataclass(frozen=True)

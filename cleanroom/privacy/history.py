@@ -23,16 +23,24 @@ def plain_where(where: Where) -> list[canonical.Json]:
 
 @dataclass(frozen=True)
 class DatasetVersion:
-    """One version of a party's dataset: digest of its manifest in hex, and its rows."""
+    """One version of a party's dataset: digest of its manifest in hex, and its rows.
+
+    selected: of a crowd, what its owner brings of it: a digest in hex that only the owner can make again, `rows` being
+    so many; "" for all.
+    """
 
     owner: str
     name: str
     manifest: str
     rows: int
+    selected: str = ""
 
     def plain(self) -> dict[str, canonical.Json]:
-        """As canonical JSON."""
-        return {"owner": self.owner, "name": self.name, "manifest": self.manifest, "rows": self.rows}
+        """As canonical JSON; what was not selected is left out."""
+        plain: dict[str, canonical.Json] = {
+            "owner": self.owner, "name": self.name, "manifest": self.manifest, "rows": self.rows
+        }  # fmt: skip
+        return plain | ({"selected": self.selected} if self.selected else {})
 
 
 @dataclass(frozen=True)
@@ -42,7 +50,9 @@ class Question:
     by: grouping columns, sums: amounts, both in the contract's names; contract: its digest in hex; epoch: of the
     tombstones (persons forgotten), as each owner counts them; where: whom it is about, cells being numbers or, at a
     neutral enclave, value tokens; sigma: of its noise in persons, 0 without noise; plan: all tables by one and by two
-    of `by` at once; over: in a room of more than two datasets those lined up, which are `datasets`, sorted.
+    of `by` at once; over: in a room of more than two datasets those lined up, which are `datasets`, sorted; crowd:
+    digest in hex of a crowd that it is about, a plan then being of the tables by none and by one of `by`; tables: of a
+    board, by which columns it counts all persons of one dataset, which is in `over`, sorted, the total () first.
     """
 
     by: tuple[str, ...]
@@ -54,6 +64,8 @@ class Question:
     sigma: int = 0
     plan: bool = False
     over: tuple[str, ...] = ()
+    crowd: str = ""
+    tables: tuple[tuple[str, ...], ...] = ()
 
     def query(self) -> dict[str, canonical.Json]:
         """The query alone; the order of columns asks nothing else. What is not asked for is left out."""
@@ -64,6 +76,10 @@ class Question:
             plain["sigma"] = self.sigma
         if self.over:
             plain["over"] = list(self.over)
+        if self.crowd:
+            plain["crowd"] = self.crowd
+        if self.tables:
+            plain["tables"] = [list(table) for table in self.tables]
         return plain | ({"plan": True} if self.plan else {})
 
     def query_digest(self) -> str:
@@ -78,7 +94,10 @@ class Question:
 
     def population(self) -> str:
         """SHA-256 in hex of whom it is asked about, whatever the contract: a new room does not make new people."""
-        versions = sorted((version.owner, version.name, version.manifest) for version in self.datasets)
+        versions = sorted(
+            (each.owner, each.name, each.manifest, *([each.selected] if each.selected else []))
+            for each in self.datasets
+        )
         return canonical.digest(POPULATION_LABEL, {"datasets": versions, "epoch": self.epoch})
 
     def asked(self) -> "Asked":

@@ -22,7 +22,7 @@ MOST_COLUMNS = 256
 _MOST_TEXT = 512
 _JOB: Mapping[str, tuple[type, ...]] = {
     "room": (str,), "query": (dict,), "again": (bool,), "expected": (str,), "template": (str, type(None)),
-    "values": (dict,),
+    "values": (dict,), "board": (dict, type(None)), "crowd": (dict, type(None)),
 }  # fmt: skip
 _QUERY: Mapping[str, type] = {"by": list, "sums": list, "where": list, "sigma": int, "plan": bool, "over": list}
 
@@ -38,6 +38,11 @@ def check(contract: Contract, party: str, asker: str, parties: Collection[str], 
         raise _malformed()
     if asker not in contract.owners:
         raise Refused("Only an owner of data asks about the match.")
+    if job.get("board") is not None:
+        _check_board(contract, party, asker, parties, job)
+        return
+    if job.get("crowd") is not None:
+        _check_crowd(contract, party, asker, job)
     query = job["query"]
     over = query.get("over", [])
     if asker not in owners_of(contract, over):
@@ -56,6 +61,29 @@ def check(contract: Contract, party: str, asker: str, parties: Collection[str], 
         contract.dataset(dataset).column(column)
 
 
+def _check_crowd(contract: Contract, party: str, asker: str, job: Mapping[str, Any]) -> None:
+    """Of a crowd: an operator is told no rule, an owner all of it; whom one may address is for the other to say."""
+    from cleanroom.answer.crowd import check, from_job
+
+    crowd, query = from_job(job["crowd"]), job["query"]
+    if crowd is None or not query.get("plan") or query.get("over") or query.get("where") or query["sums"]:
+        raise _malformed()
+    if (crowd.selection is None) == (party in contract.owners) or job.get("again") or job.get("template"):
+        raise _malformed()
+    check(contract, crowd, tuple(query["by"]), asker)
+
+
+def _check_board(contract: Contract, party: str, asker: str, parties: Collection[str], job: Mapping[str, Any]) -> None:
+    """Of a board: its owner alone is asked, by another owner. What of it may leave is checked where it is answered."""
+    from cleanroom.answer.board import check, from_job
+
+    if (board := from_job(job["board"])) is None or job["query"].get("over") or job["query"].get("plan"):
+        raise _malformed()
+    check(contract, board, job["query"]["by"], job["query"]["sums"])
+    if asker != board.asker or sorted(parties) != sorted(board.parties(contract)) or party not in parties:
+        raise _malformed()
+
+
 def said(contract: Contract, job: Mapping[str, Any]) -> list[Sentence]:
     """What a yes to a job that was checked would reveal, and what it costs, for whoever is to say it."""
     query = job["query"]
@@ -64,16 +92,37 @@ def said(contract: Contract, job: Mapping[str, Any]) -> list[Sentence]:
         found.append(Sentence("Only people chosen by their values in: {columns}.", {"columns": _listed(named)}))
     if query.get("over"):
         found.append(Sentence("The datasets that it lines up: {datasets}.", {"datasets": _listed(query["over"])}))
-    if query.get("plan"):
+    if board := job.get("board"):
+        found.append(Sentence("It is a board: numbers with noise about all persons of {dataset}, matched or not, in "
+                              "{tables} tables.",
+                              {"dataset": board["dataset"], "tables": len(board["tables"])}))  # fmt: skip
+    if crowd := job.get("crowd"):
+        found += _crowd(contract, crowd)
+    elif query.get("plan"):
         found.append(Sentence("It is a plan: all tables by one and by two of these columns."))
     if job.get("template"):
         found.append(Sentence("It is a template that all owners have signed."))
     if job.get("again"):
         found.append(Sentence("It counts an answer again that was released before: nothing is charged."))
     elif contract.release.noise != "off":
-        found.append(_price(contract, query))
+        found.append(_price(contract, job))
     found.append(Sentence("Numbers of groups of at least {k} people, as the contract releases them.",
                           {"k": contract.release.k}))  # fmt: skip
+    return found
+
+
+def _crowd(contract: Contract, crowd: Mapping[str, Any]) -> list[Sentence]:
+    """What is told of a crowd, and to whom."""
+    found = [Sentence("It is the size of a crowd, with noise, and where asked tables of it by one column each.")]
+    note, term = crowd.get("note"), contract.activation
+    if note and term is not None:
+        rule = sorted({each[1] for box in crowd["selection"] for each in box if each[0] == "within"})
+        found.append(Sentence(
+            "{party} learns which of its own people are in the crowd {name} of {day}, chosen by {columns}: one bit a "
+            "person, for {channel} and {purpose}, until {ends}.",
+            {"party": term.receiver, "name": note["name"], "day": note["version"], "columns": _listed(rule),
+             "channel": note["channel"], "purpose": note["purpose"], "ends": note["ends"]},
+        ))  # fmt: skip
     return found
 
 
@@ -82,12 +131,18 @@ def conditions(query: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(sorted({name for box in query.get("where", ()) for name, _ in box}))
 
 
-def _price(contract: Contract, query: Mapping[str, Any]) -> Sentence:
+def _price(contract: Contract, job: Mapping[str, Any]) -> Sentence:
     from cleanroom.plan.cube import tables  # only where a person is asked
 
+    query = job["query"]
     sigma = query.get("sigma") or contract.release.sigma
-    released = len(tables(tuple(query["by"]))) if query.get("plan") else 1 + len(query["sums"])
-    rho = accounting.rho_micro(sigma, released, contract.moved)
+    if board := job.get("board"):
+        rho = accounting.rho_micro(sigma, len(board["tables"]) + len(query["sums"]))
+    elif job.get("crowd"):
+        rho = accounting.rho_micro(sigma, 1 + len(query["by"]), contract.moved)
+    else:
+        released = len(tables(tuple(query["by"]))) if query.get("plan") else 1 + len(query["sums"])
+        rho = accounting.rho_micro(sigma, released, contract.moved)
     return Sentence(
         "With noise of {sigma} persons; it costs {rho} millionths of ρ of this month's budget, unless it was answered "
         "before.",

@@ -15,7 +15,10 @@ from cleanroom.rooms.store import Room
 from cleanroom.rooms.terms import (
     DEFAULT_EPSILON,
     LEAST_VOLE_ROWS,
+    NO_MARKETING,
+    Activation,
     Annex,
+    Marketing,
     Match,
     Output,
     Party,
@@ -33,7 +36,7 @@ QUOTA_RUNS, LEAST_ASKED = 10, 100
 class Plan:
     """What a contract is to say beside what its parties bring. receiver: an owner; days: how long it runs; noise: on,
     with the usual sigma and budget; commitment: to the secret of more than two owners, drawn by the first of them;
-    updates: matches go on from the last one."""
+    updates: matches go on from the last one; marketing: what the receiver may do beside."""
 
     room: str
     protocol: Protocol
@@ -44,6 +47,7 @@ class Plan:
     noise: bool = True
     commitment: str = ""
     updates: bool = False
+    marketing: Marketing = NO_MARKETING
 
 
 def assemble(plan: Plan, owners: Sequence[Card], operator: Party | None,
@@ -63,6 +67,13 @@ def assemble(plan: Plan, owners: Sequence[Card], operator: Party | None,
     noise: dict[str, Any] = {}
     if plan.noise:
         noise = {"noise": "gaussian", "sigma": DEFAULT_SIGMA, "epsilon": DEFAULT_EPSILON}
+    for_marketers = plan.marketing
+    activation = None
+    if for_marketers.channels:
+        activation = Activation(plan.receiver, for_marketers.channels, lists=for_marketers.lists)
+    if for_marketers.boards:
+        noise["planned"] = for_marketers.planned
+        noise["alone"] = tuple(each.name for each in datasets if each.owner == plan.receiver)
     quota = QUOTA_RUNS * max(LEAST_ASKED, *(each.rows for each in datasets if each.owner == plan.receiver))
     now = dt.datetime.now(dt.UTC).replace(microsecond=0)
     contract = Contract(
@@ -79,6 +90,7 @@ def assemble(plan: Plan, owners: Sequence[Card], operator: Party | None,
         slots=tuple(slots),
         notes=(*NOTES[SEVERAL if others else plan.protocol], *(NOTES[WATERFALL] if left.also else ()),
                *(() if plan.noise else NOISE_OFF)),
+        activation=activation,
     )  # fmt: skip
     return contract, tuple(annex for each in labels for annex in each)
 

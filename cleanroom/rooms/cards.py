@@ -5,6 +5,7 @@ names values of categories only where at least `LEAST_PEOPLE` rows have them.
 """
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from cleanroom import canonical
 from cleanroom.errors import BadData, UsageError
 from cleanroom.keys import PublicKeys
-from cleanroom.rooms import draft, paillier_keys
+from cleanroom.rooms import draft, paillier_keys, standard
 from cleanroom.rooms.identities import held
 from cleanroom.rooms.terms import DEFAULT_KEY_BITS, Annex, Column, Dataset, Identity, Party, Slots
 
@@ -48,8 +49,11 @@ class Card:
         return 1 + len(self.offer.get("also", ())) if self.offer else 0
 
 
-def make(home: "Home", role: str, dataset: str | None) -> dict[str, Any]:
-    """This party's card, as JSON. Raises UsageError for an unknown dataset, BadData for an unknown role."""
+def make(home: "Home", role: str, dataset: str | None, members: Sequence[str] = ()) -> dict[str, Any]:
+    """This party's card, as JSON. members: columns of the dataset that may define whom the other side addresses.
+
+    Raises UsageError for an unknown dataset or column, BadData for an unknown role.
+    """
     public = home.keys.public
     party = Party(home.party, role, public.signing.hex(), public.exchange.hex())  # type: ignore[arg-type]
     return {
@@ -59,7 +63,7 @@ def make(home: "Home", role: str, dataset: str | None) -> dict[str, Any]:
         "signing": party.signing,
         "exchange": party.exchange,
         "fingerprint": public.fingerprint,
-        "dataset": None if dataset is None else _offer(home, dataset),
+        "dataset": None if dataset is None else _offer(home, dataset, members),
     }
 
 
@@ -123,13 +127,20 @@ def paillier(offer: dict[str, Any]) -> dict[str, Any]:
     return {"key_bits": offer["paillier"]["bits"], "key": offer["paillier"]["key"]}
 
 
-def _offer(home: "Home", dataset: str) -> dict[str, Any]:
+def _offer(home: "Home", dataset: str, members: Sequence[str]) -> dict[str, Any]:
     manifest = home.vault.manifest(dataset)
+    columns = _columns(home, manifest)
+    for name in members:
+        found = next((each for each in columns if each["name"] == name and each["kind"] != "amount"), None)
+        if found is None:
+            raise UsageError("The dataset {dataset} cannot offer {column}.", "It can offer: {columns}", dataset=dataset,
+                             column=name, columns=", ".join(each["name"] for each in columns) or "–")  # fmt: skip
+        found["members"] = True
     return {
         "name": dataset,
         **identities_of(manifest.meta),
         "rows": room_to_grow(manifest.rows),
-        "columns": _columns(home, manifest),
+        "columns": columns,
         "paillier": {"bits": DEFAULT_KEY_BITS, "key": paillier_keys.own_fingerprint(home, DEFAULT_KEY_BITS)},
     }
 
@@ -158,8 +169,11 @@ def _columns(home: "Home", manifest: "Manifest") -> list[dict[str, Any]]:
         if kind is None or name not in typed:
             continue
         if kind == "amount":
-            low, high = propose_bounds(home.vault, manifest.dataset, name)
+            low, high = standard.bounds_of(name) or propose_bounds(home.vault, manifest.dataset, name)
             found.append({"name": name, "kind": kind, "low": low, "high": high, "unit": UNIT})
+            continue
+        if (labels := standard.labels_of(name)) is not None:
+            found.append({"name": name, "kind": kind, "cells": list(labels), "edges": []})
             continue
         cells = propose_cells(home.vault, manifest.dataset, name, most=MOST_CELLS, least_people=LEAST_PEOPLE)
         if cells.labels:

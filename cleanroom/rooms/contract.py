@@ -16,6 +16,7 @@ from cleanroom.keys import PartyKeys, PublicKeys, verify
 from cleanroom.rooms.match_rules import check_match
 from cleanroom.rooms.terms import (
     MEMBERS_ONLY,
+    Activation,
     Annex,
     Column,
     Dataset,
@@ -54,6 +55,7 @@ class Contract:
     slots: tuple[Slots, ...] = ()
     notes: tuple[str, ...] = ()
     format: str = field(default=FORMAT)
+    activation: Activation | None = None
 
     def __post_init__(self) -> None:
         _typed(self)
@@ -68,13 +70,38 @@ class Contract:
             raise BadData("The contract ends before it begins.")
         check_match(self)
         self._check_slots()
+        self._check_activation()
+        for name in self.release.alone:
+            self.dataset(name)
+        for name in self.release.planned:
+            dataset, _, column = name.partition(".")
+            if self.dataset(dataset).column(column).kind == "amount":
+                raise Refused("A plan is of categories and buckets, not of {column}.", column=name)
 
     def _is_later(self) -> bool:
         """Whether the terms need what the first format could not say."""
         release = self.release
         later = self.match.quota or self.match.updates or self.match.others or self.match.protocol in MEMBERS_ONLY
-        later = later or release.noise != "off" or release.queries != "free"
+        later = later or release.noise != "off" or release.queries != "free" or self.activation is not None
         return bool(later or any(slots.key for slots in self.slots) or any(dataset.also for dataset in self.datasets))
+
+    def _check_activation(self) -> None:
+        """Who is to address people has some; its answers come with noise, and the two are lined up alone."""
+        if self.activation is None:
+            return
+        if self.activation.receiver not in self.owners:
+            raise Refused("Who addresses people must be an owner of data.")
+        if self.release.noise == "off":
+            raise Refused("Crowds are addressed in rooms with noise only.", 'Set release.noise = "gaussian".')
+        if self.match.others or any(dataset.also for dataset in self.datasets):
+            raise Refused("Crowds are made in rooms of two owners and one identity.")
+        if self.match.protocol in ("oprf", "join-sum"):
+            raise Refused("In {protocol} no crowd can be made.", "Agree on keyed, vole or dh.",
+                          protocol=self.match.protocol)  # fmt: skip
+        if self.match.protocol != "keyed" and (self.match.receiver, self.match.output) != (
+            self.activation.receiver, "members"
+        ):  # fmt: skip
+            raise Refused("Between two parties the match's receiver, who has members, is who addresses people.")
 
     def _check_slots(self) -> None:
         _distinct("slot layout", (slots.dataset for slots in self.slots))
@@ -180,6 +207,11 @@ class Contract:
                 del plain["release"][name]
         if self.release.queries == "free":
             del plain["release"]["queries"]
+        for name in ("alone", "planned"):
+            if not plain["release"][name]:
+                del plain["release"][name]
+        if self.activation is None:
+            del plain["activation"]
         for dataset in plain["datasets"]:
             if not dataset["also"]:
                 del dataset["also"]
@@ -295,10 +327,15 @@ def from_canonical(value: Any) -> Contract:
         terms["parties"] = tuple(Party(**party) for party in terms["parties"])
         terms["datasets"] = tuple(map(_dataset, terms["datasets"]))
         terms["match"] = Match(**{**terms["match"], "others": tuple(terms["match"].get("others", ()))})
-        terms["release"] = ReleaseRules(**{**terms["release"], "recipients": tuple(terms["release"]["recipients"])})
+        release = terms["release"]
+        lists = {name: tuple(release.get(name, ())) for name in ("recipients", "alone", "planned")}
+        terms["release"] = ReleaseRules(**{**release, **lists})
         terms["slots"] = tuple(
             Slots(**{**slots, "by": tuple(slots["by"]), "sums": tuple(slots["sums"])}) for slots in terms["slots"]
         )
+        if "activation" in terms:
+            channels = tuple(terms["activation"]["channels"])
+            terms["activation"] = Activation(**{**terms["activation"], "channels": channels})
         contract = Contract(**{**terms, "purposes": tuple(terms["purposes"]), "notes": tuple(terms["notes"])})
         if canonical.encode(contract.canonical()) != canonical.encode(value):
             raise ValueError

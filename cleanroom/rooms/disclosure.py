@@ -34,6 +34,8 @@ def learns(contract: Contract) -> dict[str, list[Sentence]]:
         found[owner] = [Sentence("the number of rows of {party}", {"party": other}), *_by_match(contract, owner)]
         if owner in contract.release.recipients:
             found[owner].append(_released(contract))
+        found[owner] += _boards(contract, owner)
+        found[owner] += _crowds(contract, owner)
     if contract.match.protocol == "keyed":
         found[contract.match.host] = [
             Sentence("both sides' numbers of rows, and how many pseudonyms they share"),
@@ -56,7 +58,7 @@ def _of_several(contract: Contract) -> dict[str, list[Sentence]]:
                                  {"parties": parties})]  # fmt: skip
         if owner == match.receiver and match.output == "members":
             found[owner].append(Sentence("which of its own rows matched, by each choice of datasets asked about"))
-        found[owner].append(_released(contract))
+        found[owner] += [_released(contract), *_boards(contract, owner)]
         found[owner].append(Sentence("of questions that leave its dataset out, only how long the ledgers of parties "
                                      "that it works with become"))  # fmt: skip
         if contract.release.noise == "off":
@@ -69,6 +71,39 @@ def _of_several(contract: Contract) -> dict[str, list[Sentence]]:
         Sentence("no identity, label or amount"),
         *map(Sentence, NOTES[SEVERAL]),
     ]  # fmt: skip
+    return found
+
+
+def _crowds(contract: Contract, owner: str) -> list[Sentence]:
+    """Of crowds: sizes with noise to both; who is in one to whoever addresses people."""
+    term = contract.activation
+    if term is None:
+        return []
+    found = [Sentence("crowds: their sizes, with noise")]
+    if owner == term.receiver:
+        named = [f"{each.name}.{column.name}" for each in contract.datasets if each.owner != owner
+                 for column in each.columns if column.members]  # fmt: skip
+        found.append(Sentence(
+            "which of its own people are in a crowd of at least {floor} that the other side gives it, defined by: "
+            "{columns}; in at most {versions} versions a person and month; for: {channels}",
+            {"floor": term.floor, "columns": ", ".join(named) or "–", "versions": term.most_versions,
+             "channels": ", ".join(term.channels)},
+        ))  # fmt: skip
+        if term.lists:
+            found.append(Sentence("which of its own people stand in a list of the other side's that defines a crowd"))
+    return found
+
+
+def _boards(contract: Contract, owner: str) -> list[Sentence]:
+    """Of boards, for which nobody is matched."""
+    found = []
+    for name in contract.release.alone:
+        if contract.dataset(name).owner == owner:
+            found.append(Sentence("which boards of {dataset} others ask for", {"dataset": name}))
+        else:
+            found.append(Sentence("boards of {dataset}: numbers with noise about all its persons, matched or not, by "
+                                  "any of its columns, and how many rows it has at each",
+                                  {"dataset": name}))  # fmt: skip
     return found
 
 

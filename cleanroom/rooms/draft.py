@@ -14,6 +14,7 @@ from cleanroom.privacy.noise import DEFAULT_SIGMA
 from cleanroom.rooms.contract import Contract, annex_digest
 from cleanroom.rooms.terms import (
     DEFAULT_EPSILON,
+    Activation,
     Annex,
     Column,
     Dataset,
@@ -74,17 +75,26 @@ def _contract(draft: dict[str, Any]) -> tuple[Contract, tuple[Annex, ...]]:
     annexes: list[Annex] = []
     datasets = tuple(_dataset(name, dict(entry), annexes) for name, entry in draft.pop("datasets").items())
     release, match = draft.pop("release"), draft.pop("match")
+    activation = draft.pop("activation", None)
     contract = Contract(
         parties=tuple(Party(name, **entry) for name, entry in draft.pop("parties").items()),
         datasets=datasets,
         match=Match(**{**match, "others": tuple(match.get("others", ()))}),
-        release=ReleaseRules(**{**_noised(release), "recipients": tuple(release["recipients"])}),
+        release=ReleaseRules(
+            **{
+                **_noised(release),
+                "recipients": tuple(release["recipients"]),
+                "alone": tuple(release.get("alone", ())),
+                "planned": tuple(release.get("planned", ())),
+            }
+        ),
         slots=tuple(
             Slots(**{**entry, "by": tuple(entry.get("by", ())), "sums": tuple(entry.get("sums", ()))})
             for entry in draft.pop("slots", [])
         ),
         purposes=tuple(draft.pop("purposes")),
         notes=tuple(draft.pop("notes", ())),
+        activation=activation and Activation(**{**activation, "channels": tuple(activation["channels"])}),
         **draft,
     )
     return contract, tuple(annexes)
@@ -132,6 +142,8 @@ def write(path: Path, contract: Contract, annexes: tuple[Annex, ...]) -> None:
                 *_column(term, held, dataset.name),
             ]
     lines += ["", "[match]", *_entries(**_said(contract.match)), "", "[release]", *_entries(**_said(contract.release))]
+    if contract.activation is not None:
+        lines += ["", "[activation]", *_entries(**vars(contract.activation))]
     for slots in contract.slots:
         lines += ["", "[[slots]]", *_entries(**_said(slots))]
     write_bytes(path, ("\n".join(lines) + "\n").encode())
@@ -151,7 +163,7 @@ def _noised(release: dict[str, Any]) -> dict[str, Any]:
     return usual | release
 
 
-_LEFT_OUT = ("quota", "key", "updates", "sigma", "epsilon", "others", "commitment")
+_LEFT_OUT = ("quota", "key", "updates", "sigma", "epsilon", "others", "commitment", "alone", "planned")
 
 
 def _said(term: Match | Slots | ReleaseRules) -> dict[str, Any]:

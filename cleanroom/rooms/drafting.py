@@ -13,22 +13,26 @@ from cleanroom.rooms.cards import Card
 from cleanroom.rooms.choose import Choice, Wish, choose
 from cleanroom.rooms.contract import Contract
 from cleanroom.rooms.meetings import Asked
-from cleanroom.rooms.terms import Annex, Protocol, Slots
+from cleanroom.rooms.terms import NO_MARKETING, Annex, Marketing, Protocol, Slots
 
 
 def new(path: Path, name: str, role: str, dataset: str, partners: Sequence[Path], receiver: str, protocol: str, k: int,
-        purpose: str, out: Path | None, link: str | None = None, *, noise: bool = True) -> dict[str, Any]:  # fmt: skip
+        purpose: str, out: Path | None, link: str | None = None, *, noise: bool = True,
+        marketing: Marketing = NO_MARKETING, members: Sequence[str] = ()) -> dict[str, Any]:  # fmt: skip
     """Write a draft from this party's card and its partners'; `auto` is resolved here, before anything is signed.
 
-    link: between the parties, as "100Mbit,20ms"; otherwise one machine is assumed. noise: whether releases hold some.
+    link: between the parties, as "100Mbit,20ms"; otherwise one machine is assumed. noise: whether releases hold some;
+    marketing: what the receiver may do beside; members: columns of this party's that may define whom it addresses.
     """
     home = Home.open(path.expanduser())
-    own = cards.parse(cards.make(home, role, dataset), home.party)
+    own = cards.parse(cards.make(home, role, dataset, members), home.party)
     owners, operator = _sides(own, [cards.read(partner) for partner in partners])
     receiving = _receiver(receiver, owners)
     choice = _choice(owners, operator, receiving, link)
     chosen: Any = choice.protocol if protocol == "auto" else protocol
-    contract, annexes = _drafted(home, Plan(name, chosen, receiving, k, purpose, noise=noise), owners, operator)
+    contract, annexes = _drafted(
+        home, Plan(name, chosen, receiving, k, purpose, noise=noise, marketing=marketing), owners, operator
+    )
     file = out or Path(f"{name}.toml")
     if file.exists():  # somebody may have edited it
         raise UsageError("There is a file {name} already.", "Name another with --out.", name=file.name)
@@ -54,7 +58,8 @@ def from_cards(home: Home, room: str, asked: Asked, found: Sequence[Card]) -> tu
     receiving = _receiver(asked.receiver, owners) if asked.receiver else _by_size(asked.protocol, owners)
     choice = _choice(owners, operator, receiving, None)
     chosen: Any = choice.protocol if asked.protocol == "auto" else asked.protocol
-    plan = Plan(room, chosen, receiving, asked.k, asked.purpose, asked.days, asked.noise, updates=asked.updates)
+    plan = Plan(room, chosen, receiving, asked.k, asked.purpose, asked.days, asked.noise, updates=asked.updates,
+                marketing=Marketing(asked.channels, asked.lists, asked.boards))  # fmt: skip
     return _drafted(home, plan, owners, operator)
 
 

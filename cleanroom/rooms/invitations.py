@@ -34,9 +34,10 @@ Result = dict[str, Any]
 
 
 def invite(path: Path, name: str, others: Sequence[str], operator: str | None, dataset: str, columns: Sequence[str],
-           asked: Asked) -> Result:  # fmt: skip
+           asked: Asked, members: Sequence[str] = ()) -> Result:  # fmt: skip
     """Ask peers for a room. others: owners of data; operator: who runs a neutral enclave, or None; columns: those of
-    the dataset that this party offers. Raises UsageError where the name is taken, or a peer unknown."""
+    the dataset that this party offers; members: those of them that may define who is addressed. Raises
+    UsageError where the name is taken, or a peer unknown."""
     with opened(path) as here:
         owners: dict[str, Part] = dict.fromkeys((here.party, *others), "owner")
         invited = meetings.parts_of({**owners, **({operator: "operator"} if operator else {})})
@@ -44,7 +45,7 @@ def invite(path: Path, name: str, others: Sequence[str], operator: str | None, d
             raise UsageError("A party is named twice.", "Each takes one part.")
         for each in [each for each in invited if each != here.party]:
             Peers(here.home).get(each)
-        own = _card(here, dataset, columns)
+        own = _card(here, dataset, columns, members)
         with here.changing() as held:
             if _taken(here.home, held, meetings.named(name)):
                 raise UsageError("There is a room {room} already.", "Choose another name.", room=name)
@@ -53,8 +54,10 @@ def invite(path: Path, name: str, others: Sequence[str], operator: str | None, d
         return _result(here, meeting)
 
 
-def accept(path: Path, name: str, dataset: str | None, columns: Sequence[str], who: str = "") -> Result:
-    """Answer an invitation with this party's card. dataset: what an owner brings; an operator brings none.
+def accept(path: Path, name: str, dataset: str | None, columns: Sequence[str], who: str = "",
+           members: Sequence[str] = ()) -> Result:  # fmt: skip
+    """Answer an invitation with this party's card. dataset: what an owner brings; an operator brings none; members: as
+    of `invite`.
 
     Raises UsageError where nothing waits, Refused where `who` may not decide.
     """
@@ -65,7 +68,7 @@ def accept(path: Path, name: str, dataset: str | None, columns: Sequence[str], w
         if here.party not in meeting.cards:
             if (dataset is None) != (meeting.invited[here.party] == "operator"):
                 raise UsageError("An owner of data names a dataset, and an operator none.", "--dataset NAME")
-            own = _card(here, dataset, columns)
+            own = _card(here, dataset, columns, members)
             agreeing.said_yes(here, meeting, who)
             meeting = replace(meeting, cards={**meeting.cards, here.party: own})
         return _result(here, told(here, held, meeting, "card.given"))
@@ -102,10 +105,10 @@ def _result(here: Here, meeting: Meeting) -> Result:
             "changes": [line.plain() for line in review.changed(here.home, meeting) if meeting.open]}  # fmt: skip
 
 
-def _card(here: Here, dataset: str | None, columns: Sequence[str]) -> dict[str, Any]:
+def _card(here: Here, dataset: str | None, columns: Sequence[str], members: Sequence[str]) -> dict[str, Any]:
     """This party's card, with the named columns alone."""
     role = _ROLES.get(here.config.role, here.config.role)
-    made = cards.make(here.home, role, dataset)
+    made = cards.make(here.home, role, dataset, members)
     if dataset is not None:
         there = {column["name"]: column for column in made["dataset"]["columns"]}
         for name in columns:
@@ -195,7 +198,7 @@ def _checked(home: Home, sender: str, card: dict[str, Any], part: Part, *, label
 
 def _asked(value: dict[str, Any]) -> Asked:
     try:
-        return Asked(**value)
+        return meetings.asked_of(value)
     except (TypeError, UsageError) as error:
         raise meetings.malformed() from error
 

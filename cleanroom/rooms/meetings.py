@@ -40,7 +40,8 @@ PARTS: tuple[Part, ...] = ("owner", "operator")
 @dataclass(frozen=True)
 class Asked:
     """What an inviter wishes the contract to say. protocol: one, or auto; receiver: an owner, or "" for the one with
-    the most rows (of `oprf` the fewest); days: how long it runs; updates: matches go on from the last one."""
+    the most rows (of `oprf` the fewest); days: how long it runs; updates: matches go on from the last one; channels,
+    lists, boards: as of `Marketing`."""
 
     purpose: str
     protocol: str = "auto"
@@ -49,6 +50,9 @@ class Asked:
     noise: bool = True
     days: int = 90
     updates: bool = False
+    channels: tuple[str, ...] = ()
+    lists: bool = False
+    boards: bool = False
 
     def __post_init__(self) -> None:
         _typed(self)
@@ -60,6 +64,11 @@ class Asked:
         said(self.purpose)
         if self.receiver:
             named(self.receiver)
+
+
+def asked_of(plain: Mapping[str, Any]) -> Asked:
+    """Of JSON. Raises UsageError, TypeError."""
+    return Asked(**{**plain, "channels": tuple(plain.get("channels", ()))})
 
 
 @dataclass(frozen=True)
@@ -173,7 +182,7 @@ class Meetings:
             plain = json.loads(private_files.read(path, _LIMIT))
             if plain.pop("format") != FORMAT:
                 raise BadData("This meeting has a format that this version does not know.")
-            plain["asked"] = plain["asked"] and Asked(**plain["asked"])
+            plain["asked"] = plain["asked"] and asked_of(plain["asked"])
             plain["offered"] = None if plain["offered"] is None else from_plain(plain["offered"])
             return Meeting(**{**plain, "no": tuple(plain["no"])})
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:

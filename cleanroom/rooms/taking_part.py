@@ -48,6 +48,8 @@ def signers(contract: Contract, receipt: "Receipt") -> dict[str, bytes]:
     """Who must have signed a receipt, and by which Ed25519 key. Raises BadData where it names datasets that the room
     does not line up."""
     named = [(version.owner, version.name) for version in receipt.datasets]
+    if receipt.tables:
+        return _of_board(contract, receipt)
     over = [name for _, name in named] if contract.match.others else []
     try:
         datasets = lined_up(contract, over)
@@ -56,6 +58,23 @@ def signers(contract: Contract, receipt: "Receipt") -> dict[str, bytes]:
     if contract.match.others and sorted(named) != sorted((each.owner, each.name) for each in datasets):
         raise BadData("The receipt is about other datasets than its contract.")
     return keys_of(contract, parties_of(contract, over))
+
+
+def _of_board(contract: Contract, receipt: "Receipt") -> dict[str, bytes]:
+    """Of a board: the dataset's owner, and the other owner who asked."""
+    (version,) = receipt.datasets
+    known = [(each.owner, each.name) for each in contract.datasets if each.name in contract.release.alone]
+    two = len(set(receipt.recipients)) == len(receipt.recipients) == 2 and set(receipt.recipients) <= set(
+        contract.owners
+    )
+    if (version.owner, version.name) not in known or version.owner not in receipt.recipients or not two:
+        raise BadData("The receipt is about other datasets than its contract.")
+    return keys_of(contract, receipt.recipients)
+
+
+def hub(contract: Contract, parties: Sequence[str]) -> str:
+    """With whom every other party of a run has a link: the host, and where it takes no part the first of the two."""
+    return contract.match.host if contract.match.host in parties else min(parties)
 
 
 def keys_of(contract: Contract, parties: Collection[str]) -> dict[str, bytes]:

@@ -32,6 +32,8 @@ MOST_KIND_BYTES = 32
 KINDS = ("category", "bucket", "amount")
 MOST_CELLS = 256
 LEAST_K = 50
+LEAST_FLOOR = 1_000
+MOST_VERSIONS = 1_000
 DEFAULT_KEY_BITS = 3072
 KEY_BITS = (2048, 3072, 4096)
 LEAST_MASK_BITS = 40
@@ -251,8 +253,10 @@ class ReleaseRules:
 
     noise: gaussian adds discrete Gaussian noise of `sigma` persons to counts and of `sigma` times the largest amount to
     sums, and allows questions of ε = `epsilon` a month about each dataset; off: numbers are exact, sigma and epsilon 0.
-    queries: templates, if only what the owners signed beforehand may be asked. What is 0 or free stays out of what is
-    signed.
+    queries: templates, if only what the owners signed beforehand may be asked. alone: datasets of which boards may be
+    made: noised numbers about all their persons, matched or not, to each other owner. planned: columns
+    (dataset.column) that plans of the match are of, all where none is named: the fewer, the more exact. What is 0, free
+    or empty stays out of what is signed.
     """
 
     recipients: tuple[str, ...]
@@ -261,6 +265,8 @@ class ReleaseRules:
     sigma: int = 0
     epsilon: int = 0
     queries: Queries = "free"
+    alone: tuple[str, ...] = ()
+    planned: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         _typed(self)
@@ -273,6 +279,10 @@ class ReleaseRules:
             )
         _one_of("noise", self.noise, ("off", "gaussian"))
         _one_of("queries", self.queries, ("free", "templates"))
+        _distinct("dataset", self.alone)
+        if self.alone and (self.noise == "off" or self.queries != "free"):
+            raise Refused("Boards are made in rooms with noise, and with questions other than templates.",
+                          "Leave alone out of the contract.")  # fmt: skip
         if self.noise == "off":
             if self.sigma or self.epsilon:
                 raise BadData("Without noise a contract names neither sigma nor epsilon.")
@@ -284,6 +294,49 @@ class ReleaseRules:
                 most=MOST_SIGMA,
                 epsilon=MOST_EPSILON,
             )
+
+
+@dataclass(frozen=True)
+class Activation:
+    """That crowds of the room may be addressed: its receiver learns of each of its own people whether they are in one.
+
+    receiver: an owner of data; channels: where (cleanroom.crowds.channels); floor: the least noised size of a crowd
+    that is given; most_versions: versions of crowds in which one person may be given in a month; lists: whether a list
+    that the other side uploaded may define a crowd.
+    """
+
+    receiver: str
+    channels: tuple[str, ...]
+    floor: int = LEAST_FLOOR
+    most_versions: int = 31
+    lists: bool = False
+
+    def __post_init__(self) -> None:
+        _typed(self)
+        _distinct("channel", self.channels)
+        for channel in self.channels:
+            _named(channel)
+        if not self.channels:
+            raise BadData("An activation names at least one channel.")
+        if self.floor < LEAST_FLOOR:
+            raise Refused("A crowd that is addressed has at least {least} people.", least=LEAST_FLOOR)
+        if not 1 <= self.most_versions <= MOST_VERSIONS:
+            raise BadData("A person may be given in 1 to {most} versions of crowds a month.", most=MOST_VERSIONS)
+
+
+@dataclass(frozen=True)
+class Marketing:
+    """What a room for marketers has beside answers. channels: where the receiver may address crowds, none for no
+    crowds; lists: whether uploaded lists may define them; boards: of all persons of the receiver's dataset; planned:
+    as of `ReleaseRules`."""
+
+    channels: tuple[str, ...] = ()
+    lists: bool = False
+    boards: bool = False
+    planned: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        _typed(self)
 
 
 @dataclass(frozen=True)
@@ -328,3 +381,6 @@ def _distinct(what: str, names: Iterable[str]) -> None:
     names = list(names)
     if len(set(names)) != len(names):
         raise BadData("Two of the contract's {what}s have the same name.", what=what)
+
+
+NO_MARKETING = Marketing()

@@ -30,6 +30,8 @@ def added_shown(console: Console, result: dict[str, Any]) -> None:
     _funnels(console, result["funnel"])
     figures = {"name": result["dataset"], "version": result["version"], "rows": f"{result['rows']:,}"}
     show.line(console, t("Dataset {name}, version {version}: {rows} persons, encrypted.", **figures))
+    for why, count in result.get("events_left_out", {}).items():
+        show.line(console, t("{count} events were left out: {reason}.", count=f"{count:,}", reason=t(why)))
     if result["forgotten"]:
         show.line(console, t("{count} rows of forgotten persons were left out.", count=result["forgotten"]))
     show.fact(console, t("Home"), result["home"])

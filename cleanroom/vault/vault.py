@@ -273,6 +273,10 @@ class Vault:
     def _nobody(self) -> Tombstones:
         return tombstones.nobody(self._tombstone_key)
 
+    def forgotten(self, digests: NDArray[np.uint8]) -> NDArray[np.bool_]:
+        """bool[n]: which of these identity digests, uint8[n, 32 or 16], are of forgotten persons."""
+        return self._tombstones().forgotten(digests)
+
     def _tombstones(self) -> Tombstones:
         """As the file is now; read again only when it was replaced."""
         path = self.path / "tombstones"

@@ -33,7 +33,8 @@ CELLS = {
     "audit": {W, U}, "budget": {W, A, M, P, U}, "forget": {W}, "grant": {W}, "room.sign": {W, P},
     "room.change": {W, A}, "room.leave": {W}, "approve": {W, P}, "jobs": {W, A, M, P}, "schedule": {W, A},
     "peers": {W}, "users": {W}, "channels": {W, T}, "catalogue": {W, T}, "quotas": {W, T}, "usage": {W, T, U},
-    "backup": {W}, "keys": {W}, "status": {W, A, M, P, T, U},
+    "backup": {W}, "keys": {W}, "status": {W, A, M, P, T, U}, "crowd": {W, M}, "activate": {W, P},
+    "insight": {W, A, M},
 }  # fmt: skip
 """Users: who may make each call, written down once more, so that a slip in the product's table shows."""
 NEVER = {"grant", "room.sign", "room.leave", "approve", "peers", "users", "channels", "catalogue", "quotas", "usage",

@@ -93,7 +93,7 @@ def judge(frame: pd.DataFrame, feature: Feature) -> object:
 
 
 @given(event_rows, st.integers(1, 50))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=15, deadline=None)
 def test_the_fold_is_what_pandas_groups(rows: list[tuple[str, str, datetime.datetime, int, str]], size: int) -> None:
     found = fold(source(rows, size), FEATURES, AS_OF)
     frame = pd.DataFrame(rows, columns=["user", "event", "time", "amount", "store"], dtype=object)

@@ -179,7 +179,7 @@ texts = st.lists(
 
 
 @given(texts)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 def test_mobiles_as_the_judge_says(raws: list[str]) -> None:
     found = profile("cn-mobile/1").canonical(pa.array(raws, pa.string())).texts.to_pylist()
     assert found == [judge(raw) or "" for raw in raws]

@@ -57,7 +57,7 @@ messy = st.one_of(
     st.lists(st.sampled_from(["ragged", "total"]), max_size=4),
     st.sampled_from(["first", "last", "sum"]),
 )
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 def test_every_row_is_accounted_for(phones: list[str | None], size: int, unread: list[str], merge: str) -> None:
     rejected = [Rejected(1_000 + place, reason) for place, reason in enumerate(unread)]
     source = Rows(table(phones), size, rejected)

@@ -49,7 +49,7 @@ person = st.fixed_dictionaries({
 
 
 @given(st.lists(person, max_size=30), st.integers(1, 31), st.booleans())
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=15, deadline=None)
 def test_a_row_is_about_the_first_identity_that_is_valid(
     rows: list[dict[str, str | None]], size: int, asked: bool
 ) -> None:
@@ -89,7 +89,7 @@ def test_a_row_is_about_the_first_identity_that_is_valid(
 
 
 @given(st.lists(person, max_size=30), st.sampled_from(["first", "last", "sum"]), st.data())
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=15, deadline=None)
 def test_rows_that_were_not_stored_are_as_if_they_had_not_been_there(
     rows: list[dict[str, str | None]], merge: str, data: st.DataObject
 ) -> None:

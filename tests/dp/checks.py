@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
+import scipy
 
 from cleanroom.privacy import accounting, noise
 from dp import exact
@@ -24,7 +24,7 @@ class Check:
 
 def scale(drawn: Numbers, sigma: int, alpha: float) -> Check:
     """Mean and standard deviation; a tail of the normal distribution bounds how far either may be off."""
-    far = stats.norm.isf(alpha / 4)
+    far = scipy.stats.norm.isf(alpha / 4)
     mean, deviation = float(drawn.mean()), float(drawn.std())
     room = far * sigma / math.sqrt(len(drawn)), far * sigma / math.sqrt(2 * len(drawn))
     held = abs(mean) < room[0] and abs(deviation - sigma) < room[1]
@@ -39,21 +39,21 @@ def shape(drawn: Numbers, sigma: int, alpha: float) -> Check:
     seen = np.bincount(drawn + reach, minlength=len(chances)).astype(np.float64)
     common = expected >= 20
     cells = [np.append(values[common], values[~common].sum()) for values in (seen, expected)]
-    p = float(stats.chisquare(cells[0], cells[1] * cells[0].sum() / cells[1].sum()).pvalue)
+    p = float(scipy.stats.chisquare(cells[0], cells[1] * cells[0].sum() / cells[1].sum()).pvalue)
     return Check(f"shape, sigma {sigma}", f"chi-square over {len(cells[0])} cells, p = {p:.2g}", f"p > {alpha:.0g}",
                  p > alpha)  # fmt: skip
 
 
 def support(drawn: Numbers, name: str, alpha: float) -> Check:
     """D1: of large noise the eight lowest bits are all equally likely; floating point leaves them at zero."""
-    p = float(stats.chisquare(np.bincount(drawn & 255, minlength=256)).pvalue)
+    p = float(scipy.stats.chisquare(np.bincount(drawn & 255, minlength=256)).pvalue)
     return Check(f"low bits, {name}", f"chi-square over 256 cells, p = {p:.2g}", f"p > {alpha:.0g}", p > alpha)
 
 
 def independence(one: Numbers, other: Numbers, name: str, alpha: float) -> Check:
     """Noise of two numbers: correlation, which the normal approximation bounds."""
     r = float(np.corrcoef(one, other)[0, 1])
-    room = stats.norm.isf(alpha / 2) / math.sqrt(len(one))
+    room = scipy.stats.norm.isf(alpha / 2) / math.sqrt(len(one))
     return Check(f"correlation, {name}", f"{r:+.5f}", f"0 ± {room:.5f}", abs(r) < room)
 
 

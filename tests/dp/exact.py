@@ -7,8 +7,8 @@ import math
 from functools import cache
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy.optimize import minimize_scalar
 
 
 @cache
@@ -47,5 +47,5 @@ def delta(rho: float, epsilon: float) -> float:
         order = 1 + math.exp(excess)
         return (order - 1) * (order * rho - epsilon) - math.log(order - 1) + order * math.log1p(-1 / order)
 
-    best = minimize_scalar(logarithm, bounds=(-12, 16), method="bounded", options={"xatol": 1e-9})
+    best = scipy.optimize.minimize_scalar(logarithm, bounds=(-12, 16), method="bounded", options={"xatol": 1e-9})
     return math.exp(min(best.fun, 0.0))

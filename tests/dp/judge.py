@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy.stats import beta
 
 from dp import exact
 
@@ -57,8 +57,8 @@ class Verdict:
 
 def bounds(hits: Counts, trials: int, alpha: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Clopper-Pearson: bounds of the probability of each count, each pair wrong with probability alpha at most."""
-    low = beta.ppf(alpha / 2, hits, trials - hits + 1)
-    high = beta.ppf(1 - alpha / 2, hits + 1, trials - hits)
+    low = scipy.stats.beta.ppf(alpha / 2, hits, trials - hits + 1)
+    high = scipy.stats.beta.ppf(1 - alpha / 2, hits + 1, trials - hits)
     return np.where(hits == 0, 0.0, low), np.where(hits == trials, 1.0, high)
 
 

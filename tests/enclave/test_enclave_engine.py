@@ -72,7 +72,7 @@ def matched_rows(draw: st.DrawFn) -> tuple[pa.Table, tuple[str, ...]]:
     return pa.table(columns | {"m.spend": pa.array(spend, pa.int64())}), tuple(f"m.{name}" for name in names)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(matched_rows(), st.randoms(use_true_random=False))
 def test_groups_are_those_of_pandas_and_know_no_row_order(
     drawn: tuple[pa.Table, tuple[str, ...]], random: object
@@ -116,7 +116,7 @@ def conditions(draw: st.DrawFn) -> Where:
     return tuple(draw(st.lists(sides, max_size=4)))
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(
     st.lists(
         st.tuples(st.none() | st.integers(-1, 3), st.none() | st.sampled_from([b"\0\0", b"\0\xff", b"ab"])), max_size=40
@@ -152,7 +152,7 @@ def test_cells_of_another_kind_than_the_column_are_refused() -> None:
             made.run(Query(where=(((name, (cell,)),),)), {})
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(st.sets(st.integers(0, 60)), st.sets(st.integers(0, 60)), st.sets(st.integers(0, 60)), st.data())
 def test_a_match_is_the_intersection(ours: set[int], theirs: set[int], canaries: set[int], data: st.DataObject) -> None:
     left, right = (data.draw(st.permutations(sorted(side))) for side in (ours, theirs))

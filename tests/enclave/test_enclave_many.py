@@ -41,7 +41,7 @@ def engine(sides: dict[str, list[int]]) -> DuckEngine:
 people = st.lists(st.integers(0, NUMBERS - 1), unique=True, max_size=NUMBERS)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(st.lists(people, min_size=2, max_size=5), st.randoms())
 def test_the_match_is_whom_all_have(sides: list[list[int]], random: Random) -> None:
     named = {f"d{at}": side for at, side in enumerate(sides)}

@@ -96,7 +96,7 @@ QUERIES = st.builds(
 ROWS = st.lists(st.tuples(st.none() | st.integers(0, 2), st.none() | st.sampled_from(TOKENS)), max_size=60)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(ROWS, QUERIES, st.lists(QUERIES, max_size=3))
 def test_the_bit_is_that_of_sets(rows: list[Any], query: Query, earlier: list[Query]) -> None:
     assert engine(rows).subtractable(query, earlier, K) == judged(rows, query, earlier, K)

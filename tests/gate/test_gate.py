@@ -240,7 +240,7 @@ _TEXT = (
 WORDS = _TEXT.split(" ")
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=75, deadline=None)
 @given(st.lists(st.sampled_from(WORDS), max_size=30).map(" ".join))
 def test_anything_is_a_question_or_a_refusal(sql: str) -> None:
     """No other error, and nothing of a value in it."""

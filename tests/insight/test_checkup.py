@@ -81,7 +81,7 @@ def _classes(days: dict[int, list[int]], money: dict[int, int]) -> Counter[str]:
     return Counter("".join("H" if flag else "L" for flag in flags) for flags in zip(*letters, strict=True))
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(rows_of_orders)
 def test_every_exact_figure_is_what_a_count_by_hand_gives(rows: Rows) -> None:
     found = checkup(_orders(rows), AS_OF)

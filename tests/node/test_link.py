@@ -367,7 +367,7 @@ def test_a_message_that_does_not_belong_there_ends_both_sides_by_the_same_name(h
 
 
 @given(at=st.integers(1, 5), place=st.integers(0, 23), bit=st.integers(0, 7))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 def test_an_altered_header_never_brings_a_wrong_byte(at: int, place: int, bit: int) -> None:
     with pair() as ends:
         sent = pieces(150_000, [1000, 20_000, 3])

@@ -173,7 +173,7 @@ class Node(RuleBasedStateMachine):
             assert there.error is not None or job["state"] != "failed"
 
 
-Node.TestCase.settings = settings(max_examples=25, stateful_step_count=30, deadline=None)
+Node.TestCase.settings = settings(max_examples=15, stateful_step_count=30, deadline=None)
 TestNode = Node.TestCase
 
 

@@ -96,7 +96,7 @@ def test_a_file_cut_between_two_chunks_is_seen_though_every_chunk_verifies() -> 
         reader.read(CHUNK)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(st.data())
 def test_a_changed_bit_is_seen(data: st.DataObject) -> None:
     whole = bytearray(sealed(b"content" * 20))

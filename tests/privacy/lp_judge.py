@@ -4,7 +4,7 @@ import itertools
 from collections.abc import Callable
 
 import numpy as np
-from scipy.optimize import linprog
+import scipy
 
 from cleanroom.privacy.suppression import withhold
 
@@ -56,7 +56,9 @@ def width(matrix: np.ndarray, right: np.ndarray, size: int, cell: int) -> float:
     """The difference between the most and the least that a cell can be."""
     ends = []
     for sign in (1, -1):
-        solved = linprog(sign * np.eye(1, size, cell)[0], A_eq=matrix, b_eq=right, bounds=(0, None), method="highs")
+        solved = scipy.optimize.linprog(
+            sign * np.eye(1, size, cell)[0], A_eq=matrix, b_eq=right, bounds=(0, None), method="highs"
+        )
         if solved.status != 0:
             raise ArithmeticError(solved.message)
         ends.append(sign * solved.fun)
@@ -65,7 +67,9 @@ def width(matrix: np.ndarray, right: np.ndarray, size: int, cell: int) -> float:
 
 def most(matrix: np.ndarray, right: np.ndarray, size: int, cells: np.ndarray) -> float:
     """The most persons that these cells (a mask) can have together."""
-    solved = linprog(-cells.reshape(-1).astype(float), A_eq=matrix, b_eq=right, bounds=(0, None), method="highs")
+    solved = scipy.optimize.linprog(
+        -cells.reshape(-1).astype(float), A_eq=matrix, b_eq=right, bounds=(0, None), method="highs"
+    )
     if solved.status != 0:
         raise ArithmeticError(solved.message)
     return float(-solved.fun)

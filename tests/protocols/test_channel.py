@@ -392,7 +392,7 @@ def test_a_payload_is_read_back():
     assert payload.decode(memoryview(bytearray(ENCODED)), BATCH.schema, 3).equals(BATCH)
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(
     st.lists(st.tuples(st.integers(16, len(ENCODED) - 1), st.integers(0, 255)), min_size=1, max_size=4),
     st.integers(16, len(ENCODED)),

@@ -54,7 +54,7 @@ def run(theirs, mine, *, ordered: bool, width: int = WIDTH, **other) -> Outcome:
     )
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(st.sets(st.integers(0, 30)), st.lists(st.integers(0, 30), unique=True), st.sampled_from([0, 8, WIDTH]))
 def test_both_modes_agree_with_set_intersection(theirs, mine, width):
     theirs = sorted(theirs)

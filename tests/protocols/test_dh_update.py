@@ -42,7 +42,7 @@ def step(theirs, mine, kept: Kept = NOTHING) -> tuple[list[int], Kept]:
 people = st.lists(st.integers(0, 30), unique=True, max_size=20)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(st.lists(st.tuples(people, people), min_size=2, max_size=4))
 def test_any_history_gives_what_a_fresh_run_gives(history):
     kept = NOTHING

@@ -63,7 +63,7 @@ def line_up(left, right) -> tuple[set[int], dict[str, pa.Table]]:
     return np.flatnonzero(hits)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(st.lists(st.integers(0, 40), unique=True), st.lists(st.integers(0, 40), unique=True))
 def test_the_lined_up_rows_are_the_set_intersection(left, right):
     left_sent, at_left = stream("merchant", left).both()
@@ -86,7 +86,7 @@ def received(table: pa.Table, chunk: int) -> keyed.Received:
     return keyed.Received(table.num_rows, ((batch, tokens.words(to_rows(batch.column(0)))) for batch in batches))
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(st.sets(st.integers(0, 60)), st.sets(st.integers(0, 60)), st.integers(1, 9), st.integers(1, 9))
 def test_streams_of_any_frames_merge_to_the_same_rows(left, right, chunk, other):
     sent, (left_table, left_named) = stream("merchant", sorted(left)).both()
@@ -158,7 +158,7 @@ def test_tokens_are_a_permutation_under_a_key_of_their_own():
     assert tokens[7].tobytes() == encryptor.update(items[7, :16].tobytes())
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(st.lists(st.integers(0, 255), max_size=60, unique=True), st.integers(0, 15))
 def test_order_is_that_of_big_endian_numbers(values, place):
     """Tokens that differ in one byte alone, be it one by which they are not sorted first."""

@@ -54,7 +54,7 @@ def equal(one: keyed_updates.State, other: keyed_updates.State) -> bool:
 people = st.sets(st.integers(0, 30))
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(people, people, people, people)
 def test_updates_lead_where_fresh_runs_do(left, right, new_left, new_right):
     ends, members = {}, []

@@ -29,7 +29,7 @@ from protocols.rows import schema, to_rows
 # -- agreement
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(st.sets(st.integers(0, 20)), st.lists(st.integers(0, 20), unique=True, max_size=12), st.sampled_from([0, WIDTH]))
 def test_matches_are_the_intersection(theirs, mine, width):
     expected = [row for row, number in enumerate(mine) if number in theirs]

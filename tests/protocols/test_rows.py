@@ -29,7 +29,7 @@ def tables(draw: st.DrawFn) -> tuple[Bytes, Bytes]:
     return rows(width, draw(content) + draw(known)), rows(width, among)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(tables())
 def test_rows_are_found_where_they_first_stand(given_tables: tuple[Bytes, Bytes]) -> None:
     values, among = given_tables

@@ -72,7 +72,7 @@ one = st.none() | st.integers(0, 4)
 people = st.lists(st.tuples(one, one, one), max_size=6)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(people, people)
 def test_a_person_matches_once_by_the_first_kind_that_hits(theirs: list[Person], mine: list[Person]) -> None:
     sent, found = run(theirs, mine).both()

@@ -171,7 +171,7 @@ def test_every_spoilt_note_is_a_named_error_to_whoever_takes_it_apart(neutral: P
     for note, take in taken:
         take(note)  # as it should be
 
-    @settings(max_examples=150, suppress_health_check=list(HealthCheck), deadline=None)
+    @settings(max_examples=60, suppress_health_check=list(HealthCheck), deadline=None)
     @given(st.data(), st.sampled_from(taken))
     def fuzz(data: st.DataObject, case: tuple[Any, Callable[[Any], object]]) -> None:
         try:
@@ -359,7 +359,7 @@ def test_labels_that_do_not_serve_are_refused(neutral: Prepared, change: dict[st
 def test_an_entry_of_another_type_is_bad_data(alone: Prepared) -> None:
     plain = alone[1].contract.canonical()
 
-    @settings(max_examples=150, suppress_health_check=list(HealthCheck), deadline=None)
+    @settings(max_examples=60, suppress_health_check=list(HealthCheck), deadline=None)
     @given(st.data())
     def fuzz(data: st.DataObject) -> None:
         try:

@@ -119,7 +119,7 @@ def test_with_all_signatures_the_new_one_is_in_force_and_the_old_one_kept(world:
         assert exported["missing_contracts"] == []
 
 
-@settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=4, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.data())
 def test_at_every_moment_one_contract_is_in_force_at_each_node(agreed: Path, data: st.DataObject) -> None:
     with tempfile.TemporaryDirectory() as folder:
@@ -337,7 +337,7 @@ def test_receipts_of_before_hold_after_and_runs_take_the_new_one(
 # -- the differences
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(parts.contracts(), st.data())
 def test_no_changed_term_goes_unsaid(drafted: Drafted, data: st.DataObject) -> None:
     before, plain = drafted[0].canonical(), copy.deepcopy(drafted[0].canonical())

@@ -145,7 +145,7 @@ def test_an_operator_gets_no_label_and_owners_get_all(room: World) -> None:
     assert b"gold" in (room["platform"].path / "rooms" / "spring" / "room.json").read_bytes()
 
 
-@settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=4, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.data())
 def test_messages_in_any_order_again_and_late_end_in_one_room(made: Path, data: st.DataObject) -> None:
     with tempfile.TemporaryDirectory() as folder:
@@ -532,7 +532,7 @@ json_values = st.recursive(
 )
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(kind=st.sampled_from(sorted(invitations.HANDLERS)), data=st.data())
 def test_no_body_trips_a_handler(shared: World, kind: str, data: st.DataObject) -> None:
     body = json.loads(BODIES[kind])

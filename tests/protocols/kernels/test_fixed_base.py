@@ -62,7 +62,7 @@ def test_small_multiples_are_the_published_ones(lanes):
 
 
 @LANES
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(st.data())
 def test_any_scalar_and_base(lanes, data):
     scalars = data.draw(st.lists(st.one_of(st.sampled_from(EDGES), st.integers(0, 2**256 - 1)), min_size=1, max_size=9))
@@ -112,7 +112,7 @@ def test_any_number_of_rows_in_any_layout_and_in_threads(lanes, monkeypatch):
 
 
 @GROUPS
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(
     st.lists(st.one_of(st.sampled_from([0, 1, 2**252 - 1]), st.integers(0, 2**252 - 1)), min_size=1, max_size=9),
     st.integers(1, ORDER - 1),

@@ -11,7 +11,7 @@ from protocols.paillier import cipher, fixed_base, residues
 from protocols.paillier.keys import PrivateKey
 from protocols.paillier.numbers import CHUNK, below, pack, unpack
 
-QUICK = settings(max_examples=25, deadline=None)
+QUICK = settings(max_examples=12, deadline=None)
 pytestmark = pytest.mark.usefixtures("path")
 
 

@@ -6,11 +6,11 @@ import os
 
 import numpy as np
 import pytest
+import scipy
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numba import types
-from scipy.stats import binom
 
 from protocols.errors import BadMessage, ProtocolError
 from protocols.kernels.compiled import kernel
@@ -383,7 +383,7 @@ def test_an_output_is_sha_256_of_the_rows_sum():
 @pytest.mark.parametrize(("rows", "parts"), [(1000, 3), (10_000, 10), (2**20, 32), (10**7, 10)])
 def test_loads_are_within_the_exact_distribution(rows, parts):
     bound = load_bound(rows, parts, 42, parts)
-    assert parts * binom.sf(bound, rows, 1 / parts) <= 2**-42
+    assert parts * scipy.stats.binom.sf(bound, rows, 1 / parts) <= 2**-42
     assert bound < rows / parts + 10 * (rows / parts) ** 0.5 + 40
 
 

@@ -1,0 +1,1 @@
+"""Crowds: whom one means, as rules with a version a day; lists that stay with their owner; sizes as ranges only."""
