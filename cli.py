@@ -163,17 +163,41 @@ def query(
     app,
     "demo",
     "The whole story on sample data: two parties, a contract, a match, segments, a receipt, an HTML report.",
-    "cleanroom demo --home demo-home",
+    "cleanroom demo      cleanroom demo --scene goods      cleanroom demo --serve --json",
 )
 def demo(
     home: Annotated[Path, typer.Option(help="A new folder for the demo's homes, data and report.")] = Path("demo-home"),
     as_of: AsOf = None,
     replace: Annotated[bool, typer.Option("--replace", help="Remove an earlier demo in that folder first.")] = False,
+    scene: Annotated[
+        str | None,
+        typer.Option(help="A marketer's story instead, from import to measured result: goods, leads or search."),
+    ] = None,
+    serve: Annotated[
+        bool, typer.Option("--serve", help="Nodes and the Qipan gateway on sample data, until told to stop.")
+    ] = False,
+    scale: Annotated[float, typer.Option(help="How many people; 1 is 23,570 members.")] = 0.5,
     json: Json = False,
 ) -> None:
     """Run it and say where the report is."""
-    from cleanroom.demo.story import tell
     from cleanroom.terminal.overlap import demo_shown
+
+    if serve:
+        from cleanroom.gateway.demo import serve_demo
+        from cleanroom.terminal.gateway import demo_served
+
+        with show.progress(json) as progress:
+            serve_demo(home, progress, scale=scale, replace=replace, told=lambda found: demo_served(found, json))
+        return
+    if scene is not None:
+        from cleanroom.demo.scenes import play
+        from cleanroom.terminal.scenes import played
+
+        with show.progress(json) as progress:
+            result = play(home, scene, as_of, scale, replace=replace, progress=progress)
+        show.result(result, json, lambda console: played(console, result))
+        return
+    from cleanroom.demo.story import tell
 
     with show.progress(json) as progress:
         result = tell(home, as_of, replace=replace, progress=progress)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from cleanroom import canonical
-from cleanroom.access import matrix, store
+from cleanroom.access import matrix, store, used
 from cleanroom.access.check import AccessRefused, Caller, check
 from cleanroom.errors import BadData, UsageError
 from cleanroom.home import Home
@@ -109,8 +109,14 @@ def check_call(home: Home, caller: Caller, call: str, room: str, arguments: Mapp
     check(home, caller, call, room, channel=channel)  # before anything of the room is read for it
     if caller.kind != "key":
         return ()
+    named = used.channels(call, arguments)
+    if channel and named and named != (channel,):
+        raise _malformed()
+    for each in named:
+        check(home, caller, call, room, channel=each)
     columns = columns_of(home, call, arguments, room)
-    check(home, caller, call, room, columns=columns, channel=channel)
+    for each in named or (channel,):
+        check(home, caller, call, room, columns=columns, channel=each)
     if call == "import":
         _check_import(home, caller, room, arguments.get("dataset"))
     if call in _OF_ALL_ROOMS:
@@ -141,20 +147,19 @@ def is_id(value: object) -> bool:
 
 def columns_of(home: Home, call: str, arguments: Mapping[str, Any], room: str) -> tuple[str, ...]:
     """All columns (dataset.column) that a call uses, sorted: of a query or of members those that the gate finds in it,
-    of what else is about a room's columns all of the room.
+    of a crowd those of its rule, of what else is about a room's columns all of the room.
 
-    arguments: sql, or template with values. Raises BadData, and what the gate and the templates refuse.
+    arguments: as the call has them. Raises BadData, and what the gate, the templates and the rule refuse.
     """
-    if call not in _OF_A_ROOM:
+    if call not in _OF_A_ROOM or used.lists_alone(call, arguments):
         return ()
     held = Rooms(home.rooms).load(room)
     if call in ("query", "members") and ("sql" in arguments or "template" in arguments):
         return _asked(home, held, arguments)
-    names = (f"{dataset.name}.{column.name}" for dataset in held.contract.datasets for column in dataset.columns)
-    return tuple(sorted(names))
+    return used.columns(home, held, call, arguments) if call in used.CALLS else used.everything(held)
 
 
-_OF_A_ROOM = ("query", "plan", "members", "schedule", "sign")
+_OF_A_ROOM = ("query", "plan", "members", "schedule", "sign", *used.CALLS)
 """Calls that use columns; where these cannot be told from the arguments, they use all."""
 
 

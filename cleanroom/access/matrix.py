@@ -46,8 +46,8 @@ MATRIX: Mapping[str, tuple[str, ...]] = {
 """Call → who may make it. sign: a template; room.sign: a contract, which binds the party and so is for its people."""
 
 CALLS = tuple(MATRIX)
-SERVED = ("query", "plan", "import", "members", "jobs", "status", "approve", "budget", "usage", "channels", "catalogue",
-          "quotas", "audit", "schedule")  # fmt: skip
+SERVED = ("query", "plan", "import", "members", "insight", "crowd", "activate", "jobs", "status", "approve", "budget",
+          "usage", "channels", "catalogue", "quotas", "audit", "schedule")  # fmt: skip
 """Calls that a node answers to others than the owner of its home; the rest is for people at the node."""
 GRANTABLE = tuple(call for call, allowed in MATRIX.items() if KEY in allowed)
 """What a grant may give: nothing that gives rights, binds the party, or touches its keys, peers and people."""

@@ -77,7 +77,7 @@ def check_approved(home: Home, contract: Contract, held: Membership, use: Use) -
         decided = desk.approvals.answer(KIND, contract.room, asker, payload, since)
         if decided is None:
             desk.approvals.ask(KIND, contract.room, asker, *of_kept(home, contract, held, use), payload)
-            raise Waiting("A person at {party} has to say yes first.", "See: cleanroom node approvals",
+            raise Waiting("A person at {party} has to say yes first.", "See: cleanroom inbox",
                           party=home.party)  # fmt: skip
     if decided.state != "approved":
         raise Refused("A person at {party} said no: {reason}", party=home.party, reason=decided.reason)

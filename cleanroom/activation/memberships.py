@@ -3,7 +3,9 @@
     rooms/ROOM/members/CODE-VERSION     rooms/ROOM/given/MONTH
 
 A version is frozen: kept once, with the people of one run; another channel adds a use and nobody. Whoever reached the
-contract's cap is left out. No member is ever shown from here, and nothing of it goes to the other side.
+contract's cap is left out, counted in the month in which members came, whatever day their version is said to be of.
+No member is ever shown from here, and nothing of it goes to the other side: whether a version is kept or refused never
+depends on who is in it, since two crowds that differ by one person could be compared by that.
 """
 
 import datetime as dt
@@ -49,8 +51,8 @@ class Membership:
     """A version of a crowd, as its receiver holds it.
 
     rows: int64[n], ascending, of the version of `dataset` with that manifest digest; keys: uint64[n], the same people;
-    noised: the noised size of the run (-1: not told); columns: of the other side, that defined the crowd; left_out:
-    people over the contract's cap; kept: when, UTC, ISO 8601.
+    noised: the noised size of the run (-1: not told); columns: of the other side, that defined the crowd; rule: a
+    digest of what defined it; left_out: people over the contract's cap; kept: when, UTC, ISO 8601.
     """
 
     room: str
@@ -60,6 +62,7 @@ class Membership:
     manifest: str
     noised: int
     columns: tuple[str, ...]
+    rule: str
     left_out: int
     kept: str
     uses: tuple[Use, ...]
@@ -86,11 +89,11 @@ class Membership:
         )
 
 
-def check(home: Home, room: str, note: CrowdNote, noised: int | None = None) -> Activation:
+def check(home: Home, room: str, note: CrowdNote, noised: int | None = None, *, rule: str = "") -> Activation:
     """The room's term, where this home may keep such members: before anything is charged, or once the size is known.
 
     Raises Refused where the contract allows it not: another receiver, channel or purpose, fewer people than its floor;
-    or where the crowd's last day is over.
+    where the crowd's last day is over; or where the version is kept already by another rule, or for another use.
     """
     contract = Rooms(home.rooms).load(room).contract
     term = term_of(contract, home.party)
@@ -103,6 +106,8 @@ def check(home: Home, room: str, note: CrowdNote, noised: int | None = None) -> 
     check_day(note.ends)
     if noised is not None and noised < term.floor:
         raise below(term.floor)
+    if note.version in kept_versions(home, room, note.code):
+        _check_same(_load(home, _path(home, room, note.code, note.version)), note, rule)
     return term
 
 
@@ -134,26 +139,26 @@ def below(floor: int) -> Refused:
 
 
 def keep(home: Home, room: str, note: CrowdNote, dataset: str, rows: Rows, receipt: str, *,
-         noised: int | None = None, columns: tuple[str, ...] = ()) -> None:  # fmt: skip
-    """Keep the members of a version, or give those that are kept a further use. The same again changes nothing.
+         noised: int | None = None, columns: tuple[str, ...] = (), rule: str = "") -> None:  # fmt: skip
+    """Keep the members of a version, or give those that are kept a further use. The same again changes nothing, and a
+    version that is kept keeps its people, whoever is brought now.
 
     rows: int64, ascending, of the newest version of `dataset`; noised: the run's noised size, held against the floor;
-    columns: of the other side, by which the crowd is defined. Raises Refused as `check`, and where the version is kept
-    already with other people.
+    columns: of the other side, by which the crowd is defined; rule: a digest of what defines it. Raises Refused as
+    `check`.
     """
-    term = check(home, room, note, noised)
+    term = check(home, room, note, noised, rule=rule)
     manifest = home.vault.manifest(dataset)
     use = Use(note.channel, note.purpose, note.ends, note.name, receipt)
     with _locked(home, room):
         path = _path(home, room, note.code, note.version)
-        counted = _counted(home, room, note.version)
-        keys = people.keys(home, dataset, rows)
         if path.exists():
-            _add_use(home, path, use, keys, columns)
+            _add_use(home, path, use, note, rule)
             return
+        counted, keys = _counted(home, room), people.keys(home, dataset, rows)
         free = counted.of(keys) < term.most_versions
         kept = Membership(
-            room, note.code, note.version, dataset, manifest.digest, -1 if noised is None else noised, columns,
+            room, note.code, note.version, dataset, manifest.digest, -1 if noised is None else noised, columns, rule,
             int((~free).sum()), dt.datetime.now(dt.UTC).isoformat(), (use,), rows[free], keys[free],
         )  # fmt: skip
         _save(home, path, kept)
@@ -216,30 +221,40 @@ def remove(home: Home, membership: Membership) -> None:
         _path(home, membership.room, membership.code, membership.version).unlink(missing_ok=True)
 
 
-def _counted(home: Home, room: str, version: str) -> Tally:
-    """The month's counts, with the versions that a crash kept from being counted."""
-    counted = Tally(home, given_folder(home, room) / version[:6])
+def _counted(home: Home, room: str) -> Tally:
+    """This month's counts, with the versions that a crash kept from being counted."""
+    month = today_in_china().strftime("%Y%m")
+    counted = Tally(home, given_folder(home, room) / month)
     for code, day in _names(home, room):
         path = _path(home, room, code, day)
-        if day[:6] == version[:6] and path.name not in counted.names:
-            counted.add(path.name, _load(home, path).keys)
+        if path.name in counted.names or _month(dt.datetime.fromtimestamp(path.stat().st_mtime, dt.UTC)) < month:
+            continue
+        held = _load(home, path)
+        if _month(dt.datetime.fromisoformat(held.kept)) == month:
+            counted.add(path.name, held.keys)
     return counted
 
 
-def _add_use(home: Home, path: Path, use: Use, keys: Keys, columns: tuple[str, ...]) -> None:
-    """Raises Refused where the version is of other people, or the channel's use another."""
-    held = _load(home, path)
-    if use in held.uses:
-        return
-    before = next((each for each in held.uses if each.channel == use.channel), None)
-    same = len(keys) == len(held.keys) + held.left_out and people.among(held.keys, keys).all()
-    if not same or (before is not None and replace(before, receipt=use.receipt) != use):
-        raise Refused("The version {version} of the crowd {code} is kept already, of other people or another purpose.",
+def _month(moment: dt.datetime) -> str:
+    return (moment + dt.timedelta(hours=8)).strftime("%Y%m")
+
+
+def _check_same(held: Membership, note: CrowdNote, rule: str) -> None:
+    """Raises Refused where the version was defined otherwise, or the channel's use is another."""
+    before = next((each for each in held.uses if each.channel == note.channel), None)
+    use = Use(note.channel, note.purpose, note.ends, note.name, before.receipt if before else "")
+    if held.rule != rule or before not in (None, use):
+        raise Refused("The version {version} of the crowd {code} is kept already, by another rule or for another use.",
                       "A version is frozen: refresh the crowd on another day.", version=held.version,
                       code=held.code)  # fmt: skip
-    if before is None:
-        both = tuple(sorted({*held.columns, *columns}))
-        _save(home, path, replace(held, uses=(*held.uses, use), columns=both))
+
+
+def _add_use(home: Home, path: Path, use: Use, note: CrowdNote, rule: str) -> None:
+    """Raises Refused as `_check_same`."""
+    held = _load(home, path)
+    _check_same(held, note, rule)
+    if all(each.channel != use.channel for each in held.uses):
+        _save(home, path, replace(held, uses=(*held.uses, use)))
 
 
 def _save(home: Home, path: Path, held: Membership) -> None:

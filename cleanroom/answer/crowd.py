@@ -20,17 +20,18 @@ from cleanroom.enclave.query import Where
 from cleanroom.errors import BadData, Refused
 from cleanroom.rooms.contract import Contract
 
-LABEL = "cleanroom/crowd-asked/1"
+LABEL = "cleanroom/crowd-asked/2"
+_ASKED = "cleanroom/crowd-rule/2"
 _COLUMN = "crowd:"
 _OF_OWNER, _OF_OPERATOR = {"selection", "note"}, {"digest", "given"}
 
 
 @dataclass(frozen=True)
 class CrowdAsked:
-    """What is asked of a crowd. digest: of rule and note; given: whether the receiver is to have its members;
-    selection, note: for owners alone, the note only where they are given."""
+    """What is asked of a crowd. rule: a digest of selection and note; given: whether the receiver is to have its
+    members; selection, note: for owners alone, the note only where they are given."""
 
-    digest: str
+    rule: str
     given: bool
     selection: Selection | None = None
     note: CrowdNote | None = None
@@ -39,7 +40,13 @@ class CrowdAsked:
     def of(cls, selection: Selection, note: CrowdNote | None) -> "CrowdAsked":
         """As an owner has it."""
         plain: dict[str, canonical.Json] = {"rule": selection.plain(), "note": note.plain() if note else None}
-        return cls(canonical.digest(LABEL, plain), note is not None, selection, note)
+        return cls(canonical.digest(_ASKED, plain), note is not None, selection, note)
+
+    @property
+    def digest(self) -> str:
+        """In hex, of all that is asked. It binds `given`, too: an operator, who sees no rule, gives nobody members of
+        whom an owner was asked for the size alone."""
+        return canonical.digest(LABEL, {"rule": self.rule, "given": self.given})
 
     def for_owner(self) -> dict[str, Any]:
         """For the job of an owner. Only where it holds the rule."""
@@ -49,7 +56,7 @@ class CrowdAsked:
 
     def for_operator(self) -> dict[str, Any]:
         """For the job of an operator, who learns no rule."""
-        return {"digest": self.digest, "given": self.given}
+        return {"digest": self.rule, "given": self.given}
 
     def columns(self, contract: Contract) -> dict[str, str]:
         """Dataset → the column that holds its people's classes, dataset.column; it exists in this run alone."""
@@ -85,6 +92,8 @@ def check(contract: Contract, asked: CrowdAsked, by: tuple[str, ...], asker: str
     if foreign := next((name for name in by if name.partition(".")[0] != receiver.name), None):
         raise Refused("A crowd is counted by columns of {party} alone, not by {column}.",
                       party=term.receiver, column=foreign)  # fmt: skip
+    if asked.given and asker == term.receiver:
+        raise _for_the_other_side(asker)
     if asked.selection is None:
         return
     asked.selection.check(contract)
@@ -93,9 +102,13 @@ def check(contract: Contract, asked: CrowdAsked, by: tuple[str, ...], asker: str
     if shows:
         selections.members_only_by(contract, asked.selection, term.receiver)
         if asker == term.receiver:
-            raise Refused("Whom {party} may address is for the other side to say.", party=asker)
+            raise _for_the_other_side(asker)
     if asked.note is not None:
         _check_note(contract, asked.note, term.channels)
+
+
+def _for_the_other_side(receiver: str) -> Refused:
+    return Refused("Whom {party} may address is for the other side to say.", party=receiver)
 
 
 def _check_note(contract: Contract, note: CrowdNote, channels: tuple[str, ...]) -> None:

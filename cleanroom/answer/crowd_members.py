@@ -16,12 +16,15 @@ def keep(home: Home, contract: Contract, asked: CrowdAsked, rows: Indices, recei
         raise BadData("A crowd without a note has no members.")
     dataset = contract.dataset_of(home.party).name
     defined_by = tuple(name for name in asked.selection.columns if name.partition(".")[0] != dataset)
-    memberships.keep(home, contract.room, _note(asked), dataset, rows, receipt, noised=noised, columns=defined_by)
+    memberships.keep(home, contract.room, _note(asked), dataset, rows, receipt, noised=noised, columns=defined_by,
+                     rule=asked.selection.digest())  # fmt: skip
 
 
 def check(home: Home, contract: Contract, asked: CrowdAsked) -> None:
     """Raises Refused where this receiver could not keep the members: to be asked before anybody is charged."""
-    memberships.check(home, contract.room, _note(asked))
+    if asked.selection is None:
+        raise BadData("A crowd without a note has no members.")
+    memberships.check(home, contract.room, _note(asked), rule=asked.selection.digest())
 
 
 def kept(home: Home, contract: Contract, asked: CrowdAsked) -> bool:

@@ -6,16 +6,17 @@ Parse, call, render, exit code; nothing else.
 import datetime as dt
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from cleanroom.commands import crowd_lists  # noqa: TID251 - a part of the same group of commands
+from cleanroom.commands import crowd_lists, crowd_spread  # noqa: TID251 - parts of the same group of commands
 from cleanroom.terminal import app as terminal
 from cleanroom.terminal import show
 from cleanroom.terminal.options import DEFAULT_HOME, HomeOption, Json
 
 app = terminal.new(help="Crowds: audiences by rule, by upload and by combination; their sizes are ranges.")
+app.add_typer(crowd_spread.app)
 app.add_typer(crowd_lists.app)
 
 
@@ -42,6 +43,7 @@ Channels = Annotated[
 External = Annotated[str, typer.Option(help="Your own code: the same again gives the same crowd.")]
 Days = Annotated[int, typer.Option(help="Days until it expires.")]
 DayOption = Annotated[str | None, typer.Option("--day", help="The day, as 2026-11-21; otherwise yesterday.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Only say what it costs.")]
 Charge = Annotated[bool, typer.Option("--charge", help="Count it for a part of the budget, where no plan tells.")]
 On = Annotated[str, typer.Option("--on", help="The identity: phone, email, openid or device; otherwise the room's.")]
 
@@ -154,28 +156,6 @@ def crowd_pool(
     show.result(result, json, lambda console: shown.crowd_shown(console, result))
 
 
-@terminal.command(
-    app, "spread", "A new crowd of people like another's (lookalike), chosen by whoever addresses them; charged.",
-    "cleanroom crowd spread spring \"like gold\" C1… --count 50000",
-)  # fmt: skip
-def crowd_spread(
-    room: RoomArgument,
-    name: NameArgument,
-    seed: Annotated[str, typer.Argument(help="The code of the crowd that they are to be like.")],
-    count: Annotated[int, typer.Option(help="How many people.")],
-    include: Annotated[bool, typer.Option("--include-seed", help="The seed's people too.")] = False,
-    channel: Channels = None,
-    home: HomeOption = DEFAULT_HOME,
-    json: Json = False,
-) -> None:
-    """Ask for it."""
-    from cleanroom.crowds import desk, telling
-    from cleanroom.terminal import crowds as shown
-
-    result = telling.crowd(desk.spread(home, room, name, seed, count, include, channel or ()))
-    show.result(result, json, lambda console: shown.crowd_shown(console, result))
-
-
 @terminal.command(app, "list", "The crowds of this home, the newest first.", "cleanroom crowd list --name gold")
 def crowd_list(
     name: Annotated[str, typer.Option(help="Only those with this in their name.")] = "",
@@ -220,7 +200,7 @@ def crowd_estimate(
     without: Without = None,
     rule: RuleFile = None,
     charge: Charge = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what it costs.")] = False,
+    dry_run: DryRun = False,
     home: HomeOption = DEFAULT_HOME,
     json: Json = False,
 ) -> None:
@@ -229,7 +209,9 @@ def crowd_estimate(
     from cleanroom.terminal import crowds as shown
 
     wanted = shown.rule_of(rule, where, also, within, without)
-    found = None if dry_run else desk.estimate(home, room, wanted, charge=charge)
+    with show.progress(json) as progress:
+        meeting = shown.watched(progress)
+        found = None if dry_run else desk.estimate(home, room, wanted, charge=charge, meeting=meeting)
     price = desk.price(home, room, wanted) if dry_run else None
     result = {
         "room": room, "rule": wanted.plain(), "understood": telling.meant(home, room, wanted),
@@ -242,13 +224,19 @@ def crowd_estimate(
     app, "refresh", "The crowd's version of a day, frozen; the same day again changes nothing.",
     "cleanroom crowd refresh C… --charge",
 )  # fmt: skip
-def crowd_refresh(code: CodeArgument, day: DayOption = None, charge: Charge = False,
+def crowd_refresh(code: CodeArgument, day: DayOption = None, charge: Charge = False, dry_run: DryRun = False,
                   home: HomeOption = DEFAULT_HOME, json: Json = False) -> None:  # fmt: skip
     """Make it."""
     from cleanroom.crowds import desk, telling
     from cleanroom.terminal import crowds as shown
 
-    result = {"code": code, **telling.version(desk.refresh(home, code, _day(day), charge=charge))}
+    if dry_run:
+        crowd = desk.get(home, code)
+        _priced(code, desk.price(home, crowd.room, crowd.rule), json)
+        return
+    with show.progress(json) as progress:
+        made = desk.refresh(home, code, _day(day), charge=charge, meeting=shown.watched(progress))
+    result = {"code": code, **telling.version(made)}
     show.result(result, json, lambda console: shown.version_shown(console, result))
 
 
@@ -291,6 +279,7 @@ def crowd_activate(
     purpose: Annotated[str, typer.Option(help="What for: one of the contract's purposes.")],
     number: Annotated[str, typer.Option(help="Your own number: the same again gives the same activation.")] = "",
     day: DayOption = None,
+    dry_run: DryRun = False,
     home: HomeOption = DEFAULT_HOME,
     json: Json = False,
 ) -> None:
@@ -298,7 +287,12 @@ def crowd_activate(
     from cleanroom.crowds import desk, telling
     from cleanroom.terminal import crowds as shown
 
-    found = desk.activate(home, code, channel, purpose, out_no=number, day=_day(day))
+    if dry_run:
+        _priced(code, shown.price_of_giving(home, desk.get(home, code)), json)
+        return
+    with show.progress(json) as progress:
+        found = desk.activate(home, code, channel, purpose, out_no=number, day=_day(day),
+                              meeting=shown.watched(progress))  # fmt: skip
     result = telling.task(found)
     show.result(result, json, lambda console: shown.task_shown(console, result))
 
@@ -349,6 +343,12 @@ def crowd_archive(code: CodeArgument, home: HomeOption = DEFAULT_HOME, json: Jso
 
     result = telling.crowd(desk.archive(home, code))
     show.result(result, json, lambda console: shown.crowd_shown(console, result))
+
+
+def _priced(code: str, price: dict[str, Any], json: bool) -> None:
+    from cleanroom.terminal import crowds as shown
+
+    show.result({"code": code, "price": price}, json, lambda console: shown.priced(console, price))
 
 
 def _day(text: str | None) -> dt.date | None:

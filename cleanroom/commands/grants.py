@@ -23,8 +23,9 @@ def grant_add(
     name: Annotated[str, typer.Argument(help="What the holder is called; a peer by its name.")],
     call: Annotated[
         list[str],
-        typer.Option(help="import, draft, sign, query, plan, members, audit, budget, forget, room.change, jobs, "
-                          "schedule or status."),
+        typer.Option(
+            help="import, query, plan, members, insight, crowd, activate, audit, budget, jobs, schedule or status."
+        ),
     ],
     room: Annotated[list[str], typer.Option(help="A room's name; * for all, and for the home as a whole.")],
     channel: Annotated[list[str] | None, typer.Option(help="A channel that crowds may go to; otherwise all.")] = None,

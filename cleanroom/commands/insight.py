@@ -15,7 +15,7 @@ cost = terminal.new(help="What campaigns cost, entered by the merchant, kept sea
 app.add_typer(cost, name="cost")
 
 RoomName = Annotated[str, typer.Argument(help="The room's name.")]
-Date = Annotated[str, typer.Option(help="The report date, as 20260131; otherwise the newest.")]
+Date = Annotated[str, typer.Option(help="The report date, as 2026-01-31; otherwise the newest.")]
 Window = Annotated[int, typer.Option(help="Days up to the report date: 1, 7, 30 or 90.")]
 Real = Annotated[bool, typer.Option("--exclude-import", help="Without persons known only by upload.")]
 DatasetName = Annotated[str, typer.Option("--dataset", help="Whose numbers, where the room has several.")]
@@ -62,7 +62,7 @@ terminal.command(
 
 @terminal.command(app, "flow", "From which stage to which, between two dates 30 days apart.",
                   "cleanroom insight flow spring --chart flow.svg")  # fmt: skip
-def flow_command(room: RoomName, since: Annotated[str, typer.Option(help="The first date, as 20260101.")] = "",
+def flow_command(room: RoomName, since: Annotated[str, typer.Option(help="The first date, as 2026-01-01.")] = "",
                  exclude_import: Real = False, date: Date = "", dataset: DatasetName = "", chart: Chart = None,
                  home: HomeOption = DEFAULT_HOME, json: Json = False) -> None:  # fmt: skip
     """Show it."""
@@ -186,14 +186,14 @@ def refresh_command(room: RoomName, dataset: DatasetName = "",
 def cost_add(room: RoomName, campaign: Annotated[str, typer.Argument(help="The campaign's name.")],
              kind: Annotated[str, typer.Argument(help="media, coupons, points, attributed or incremental.")],
              amount: Annotated[str, typer.Argument(help="In the currency's unit, with at most two decimals.")],
-             day: Annotated[str, typer.Option(help="On which day, as 2026-01-31.")],
+             day: Annotated[str, typer.Option(help="On which day, as 2026-01-31; otherwise today.")] = "",
              margin: Annotated[float | None, typer.Option(help="Of incremental revenue: 0 to 1.")] = None,
              home: HomeOption = DEFAULT_HOME, json: Json = False) -> None:  # fmt: skip
     """Keep it."""
     from cleanroom.insight.costs import entered
     from cleanroom.terminal.insight import costs_shown
 
-    result = entered(home, room, day, campaign, kind, amount, margin)
+    result = entered(home, room, day or _today(), campaign, kind, amount, margin)
     show.result(result, json, lambda console: costs_shown(console, result))
 
 
@@ -205,3 +205,9 @@ def cost_list(room: RoomName, home: HomeOption = DEFAULT_HOME, json: Json = Fals
 
     result = table(home, room)
     show.result(result, json, lambda console: costs_shown(console, result))
+
+
+def _today() -> str:
+    import datetime as dt
+
+    return dt.datetime.now(dt.timezone(dt.timedelta(hours=8))).date().isoformat()

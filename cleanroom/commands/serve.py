@@ -19,7 +19,9 @@ from cleanroom.terminal.options import DEFAULT_HOME, HomeOption, Json, PasswordF
 job_app = terminal.new(help="Jobs of the node: matches, queries, plans, refreshes, exports.")
 schedule_app = terminal.new(help="Jobs that come again by themselves.")
 Number = Annotated[str, typer.Argument(help="Its number, or the first signs of it.")]
-Kind = Annotated[str, typer.Argument(help="query, match, plan, board, crowd, refresh, export or replay.")]
+Kind = Annotated[
+    str, typer.Argument(help="query, match, plan, board, crowd, activate, insight, refresh, export or replay.")
+]
 RoomOption = Annotated[str, typer.Option("--room", help="The room it is about.")]
 Settings = Annotated[list[str] | None, typer.Option("--set", help="What the job needs, as NAME=VALUE; may be again.")]
 
@@ -104,7 +106,9 @@ def refuse(
 
 def act(
     merchant: Annotated[str, typer.Argument(help="The merchant, a peer.")],
-    call: Annotated[str, typer.Argument(help="query, plan, import, members, jobs, budget or status.")],
+    call: Annotated[
+        str, typer.Argument(help="query, plan, import, members, insight, crowd, activate, jobs, budget or status.")
+    ],
     room: RoomOption = "",
     settings: Settings = None,
     home: HomeOption = DEFAULT_HOME,
@@ -120,7 +124,10 @@ def act(
 
 
 def ask(
-    call: Annotated[str, typer.Argument(help="query, plan, import, members, jobs, approve, budget or status.")],
+    call: Annotated[
+        str,
+        typer.Argument(help="query, plan, import, members, insight, crowd, activate, jobs, approve, budget or status."),
+    ],
     room: RoomOption = "",
     settings: Settings = None,
     socket: Annotated[str, typer.Option(help="The node's socket.", envvar="CLEANROOM_SOCKET")] = "",

@@ -50,8 +50,10 @@ def spread(path: Path, room: str, seed: Selection, seed_code: str, notes: Sequen
     contract = held.contract
     if not notes:
         raise UsageError("A lookalike is for at least one channel.")
-    if count < 1:
-        raise UsageError("A crowd has at least one person.")
+    _receiver(contract)
+    if contract.activation is not None and count < contract.activation.floor:
+        raise Refused("The crowd has fewer people than may be addressed: {floor} at least.", "Ask for more people.",
+                      floor=contract.activation.floor)  # fmt: skip
     own = contract.dataset_of(home.party).name
     split = _drawn_split(home, room, notes[0].code, own, seed) if hold_out else ""
     fitted = _part(seed, own, split, inside=False) if split else seed

@@ -11,8 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cleanroom.activation import memberships, people
+from cleanroom.activation.memberships import Membership
 from cleanroom.crowds import lookalike, lookalike_request, running
 from cleanroom.crowds.lists import Lists
+from cleanroom.crowds.lookalike import LEAST_SEED
 from cleanroom.crowds.lookalike_request import Request, draw_of, list_code, malformed
 from cleanroom.enclave.query import split_name
 from cleanroom.errors import KNOWN, Interrupted, Refused, UsageError
@@ -41,29 +43,31 @@ def made(home: Home, value: Any, step: Step = lambda *_: None) -> dict[str, Any]
     request = lookalike_request.from_plain(value)
     room = _room(home, request)
     for note in request.notes:
-        term = memberships.check(home, request.room, note)
-    if request.count < term.floor:
-        raise memberships.below(term.floor)
+        term = memberships.check(home, request.room, note, rule=request.digest)
     dataset = room.contract.dataset_of(home.party).name
     found = running.recall(home, room, request.question)
     if not found.tables or any(split_name(name)[0] != dataset for name in found.tables):
         raise Refused("The release is not the seed of a lookalike.")
+    if found.people < LEAST_SEED:
+        raise Refused("The seed has fewer than {least} people, by its noised size.", "Take a wider seed.",
+                      least=LEAST_SEED)  # fmt: skip
+    members = _members(home, request)
+    told = _told(request, members, len(home.vault.digests(dataset)))
+    if told < term.floor:
+        raise memberships.below(term.floor)
     step("fit", 0, 0)
     codes = {name: _codes(home, room, name) for name in found.tables}
     sizes = {name: len(each) for name, each in found.tables.items()}
     seed = {name: np.array(list(each.values()), np.int64) for name, each in found.tables.items()}
     scores = lookalike.rank(lookalike.fit(codes, sizes, seed, found.people, found.sigma), codes)
-    members = _members(home, request, dataset)
-    rows = _chosen(scores, request, members)
-    if len(rows) < term.floor:
-        raise memberships.below(term.floor)
+    rows = _chosen(scores, request, None if members is None else people.rows_of(home, dataset, members.keys))
     for note in request.notes:
-        memberships.keep(home, request.room, note, dataset, rows, found.receipt)
+        memberships.keep(home, request.room, note, dataset, rows, found.receipt, noised=told, rule=request.digest)
     if request.tenths:
         _keep_tenths(home, request, dataset, lookalike.deciles(scores, draw_of(request.question)))
-    size = size_range(len(rows), room.contract.release.k)
+    size = size_range(told, room.contract.release.k)
     return {"code": request.code, "version": request.version, "range": [size.low, size.high],
-            "short": len(rows) < request.count, "known": members is not None, "columns": len(codes),
+            "short": told < request.count, "known": members is not None, "columns": len(codes),
             "tenths": request.tenths}  # fmt: skip
 
 
@@ -81,13 +85,24 @@ def _codes(home: Home, room: Room, name: str) -> NDArray[np.uint8]:
     return cells.codes(home.vault, dataset, room.annex(dataset, column)).astype(np.uint8)
 
 
-def _members(home: Home, request: Request, dataset: str) -> NDArray[np.int64] | None:
-    """The rows of the seed's people where they were given to this party before; None where they were not."""
+def _members(home: Home, request: Request) -> Membership | None:
+    """The seed's people where they were given to this party before, by their noised number; None where they were
+    not."""
     try:
         held = memberships.load(home, request.room, request.seed)
     except UsageError:
         return None
-    return people.rows_of(home, dataset, held.keys)
+    return held if held.noised >= 0 else None
+
+
+def _told(request: Request, members: Membership | None, users: int) -> int:
+    """How many the asker is told there are: of what it knows and of noised numbers alone.
+
+    The exact number left beside the seed's people would say, asked about with one count after the other, how many these
+    are, and of two seeds that differ by one person whether that one is there.
+    """
+    left = users if members is None or request.include else users - members.noised
+    return max(0, min(request.count, left))
 
 
 def _chosen(scores: NDArray[np.float64], request: Request, members: NDArray[np.int64] | None) -> NDArray[np.int64]:

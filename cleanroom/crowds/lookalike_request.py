@@ -52,6 +52,12 @@ class Request:
         return self.notes[0].code
 
     @property
+    def digest(self) -> str:
+        """Of what defines the crowd, whatever its channels: in hex."""
+        defined: canonical.Json = [self.contract, self.question, self.seed, self.count, self.include]
+        return canonical.digest("cleanroom/lookalike-rule/1", defined)
+
+    @property
     def version(self) -> str:
         """Its day, yyyyMMdd."""
         return self.notes[0].version
@@ -75,7 +81,12 @@ def from_plain(value: Any) -> Request:
 def list_code(room: str, code: str, what: str) -> str:
     """The code of a list that serves the gain of the crowd `code`: what is "held" at the asker, "1" to "10" at whoever
     addresses people. The codes of different crowds differ, and tell nothing of them."""
-    return f"lookalike-{canonical.digest('cleanroom/lookalike-list/1', [room, code])[:24]}-{what}"
+    return f"{of_room(room)}{canonical.digest('cleanroom/lookalike-list/2', [room, code])[:16]}-{what}"
+
+
+def of_room(room: str) -> str:
+    """How the codes of all such lists of a room begin: a peer names none of another room's."""
+    return f"lookalike-{canonical.digest('cleanroom/lookalike-room/1', room)[:10]}"
 
 
 def draw_of(question: str) -> int:

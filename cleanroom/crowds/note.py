@@ -31,11 +31,12 @@ class CrowdNote:
             raise _malformed()
         if not _CODE.fullmatch(self.code):
             raise _malformed()
-        try:
-            dt.datetime.strptime(self.version, "%Y%m%d")
-            dt.date.fromisoformat(self.ends)
+        try:  # in one way alone: days are compared as text, and name files
+            version, ends = dt.datetime.strptime(self.version, "%Y%m%d"), dt.date.fromisoformat(self.ends)
         except ValueError as error:
             raise _malformed() from error
+        if (version.strftime("%Y%m%d"), ends.isoformat()) != (self.version, self.ends):
+            raise _malformed()
 
     def plain(self) -> dict[str, canonical.Json]:
         """As canonical JSON."""

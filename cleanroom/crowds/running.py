@@ -14,7 +14,7 @@ from cleanroom.answer.crowd import CrowdAsked
 from cleanroom.crowds.note import CrowdNote
 from cleanroom.crowds.selection import Selection
 from cleanroom.enclave.query import PEOPLE, split_name
-from cleanroom.errors import Refused
+from cleanroom.errors import BadData, Refused
 from cleanroom.home import Home
 from cleanroom.node.local import Progress
 from cleanroom.node.parties import Meeting, usual
@@ -100,6 +100,8 @@ def recall(home: Home, room: Room, question: str) -> Found:
 def _found(home: Home, room: Room, question: str, *, charged: bool) -> Found:
     release, signed = closing.recall(home, question)
     receipt, flat = signed.receipt, release.table.column(PEOPLE).to_numpy()
+    if (receipt.room, receipt.crowd == "") != (room.contract.room, False):
+        raise BadData("This release is of no crowd of this room.")
     found, start = {}, 1
     for (column,) in planning.tables(receipt.asked())[1:]:
         labels = room.annex(*split_name(column)).labels

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from cleanroom import canonical
 from cleanroom.crowds.lists import Lists
+from cleanroom.crowds.lookalike_request import of_room
 from cleanroom.crowds.selection import Box, Listed, Selection, Within
 from cleanroom.enclave.query import Where, split_name
 from cleanroom.errors import Refused
@@ -104,11 +105,12 @@ def where(contract: Contract, selection: Selection, column: Mapping[str, str]) -
 
 def choose(home: Home, room: Room, selection: Selection, *, by_peer: bool = False) -> Chosen:
     """What this owner brings by the rule. by_peer: another party asks, who may name no list of this owner's but those
-    made for it. Raises Refused above the contract's bound of rows, and for such a list."""
+    made for peers of this room. Raises Refused above the contract's bound of rows, and for such a list."""
     if by_peer:
         dataset = room.contract.dataset_of(home.party).name
         made = {head.code for head in Lists(home).names(FOR_PEERS)}
-        if not made.issuperset(code.partition("@")[0] for code in selection.lists(dataset)):
+        named = {code.partition("@")[0] for code in selection.lists(dataset)}
+        if not named <= made or not all(code.startswith(of_room(room.contract.room)) for code in named):
             raise Refused("A crowd names a list that is its owner's alone.", "Name lists of your own.")
     return _choose(home, room, selection, os.urandom)
 

@@ -1,10 +1,11 @@
 """`cleanroom demo --serve`: a merchant, a platform and an operator on made-up people, and the merchant's gateway.
 
-All parties live on this machine; runs between them are those of any room. An earlier demo in the folder is served
+Each party's node is a process of its own on this machine; runs between them go over the wire. An earlier demo in the folder is served
 again, with a new app.
 """
 
 import secrets
+import shutil
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Any
 
 from cleanroom import planning
 from cleanroom.access import users
+from cleanroom.demo import nodes
 from cleanroom.errors import UsageError
 from cleanroom.files import write_bytes
 from cleanroom.gateway.server import Listening, Server
@@ -20,6 +22,7 @@ from cleanroom.gateway.service import Service
 from cleanroom.gateway.setting_up import init
 from cleanroom.home import Home
 from cleanroom.node.local import Progress
+from cleanroom.overlap.run import home_paths
 
 MARK = "gateway-demo.txt"
 SCALE = 0.3
@@ -28,16 +31,19 @@ _PASSWORD_BYTES = 12
 
 
 def serve_demo(folder: Path, progress: Progress | None = None, *, told: Callable[[dict[str, Any]], None],
-               scale: float = SCALE) -> None:  # fmt: skip
-    """Makes the demo in `folder`, unless there is one, and serves its gateway until SIGTERM or SIGINT.
+               scale: float = SCALE, replace: bool = False) -> None:  # fmt: skip
+    """Makes the demo in `folder`, unless there is one (replace: anew), and serves its gateway until SIGTERM or SIGINT.
 
     told: gets, once calls are taken, gateway, app_id, app_private_key, gateway_public_key, console (None: there is none
-    yet) and logins. On port 80 of the loopback where that is free and allowed, since the SDK reaches no other; else on
+    yet), logins and the nodes' addresses. On port 80 of the loopback where that is free and allowed, since the SDK reaches no other; else on
     a free one, which `sdk` then says. Raises UsageError where something else is in the folder.
     """
     folder = folder.absolute()
+    if replace and (folder / MARK).is_file():
+        shutil.rmtree(folder)
     made = prepare(folder, progress, scale)
-    with Service(Home.open(folder)) as service:
+    homes = {party: path for party, path in home_paths(folder, operator=True).items() if path.is_dir()}
+    with nodes.running(homes) as urls, Service(Home.open(folder)) as service:
         server = _server(service)
 
         def stop(number: int, frame: FrameType | None) -> None:
@@ -45,7 +51,8 @@ def serve_demo(folder: Path, progress: Progress | None = None, *, told: Callable
 
         for each in (signal.SIGTERM, signal.SIGINT):
             signal.signal(each, stop)
-        told({**made, "gateway": server.url, "sdk": server.port == Listening().port, "console": None})
+        told({**made, "gateway": server.url, "sdk": server.port == Listening().port, "console": None,
+              "nodes": urls})  # fmt: skip
         server.run()
 
 

@@ -117,16 +117,21 @@ def _needed(given: Mapping[str, str], name: str, sub_code: str) -> str:
 
 
 def _fresh(text: str, now: dt.datetime) -> int:
-    """The last second at which this timestamp is taken."""
+    """The last second at which this timestamp is taken.
+
+    It says no zone: the platform reads China's, and the SDK writes that of its machine, which may well be this node's.
+    So it is good in either, and a call is remembered until it is good in neither.
+    """
     try:
         if not _STAMP.fullmatch(text):
             raise ValueError
-        moment = dt.datetime.strptime(text, "%Y-%m-%d %H:%M:%S").replace(tzinfo=CHINA)
-    except ValueError as error:
+        said = dt.datetime.strptime(text, "%Y-%m-%d %H:%M:%S")
+        moments = (said.replace(tzinfo=CHINA), said.astimezone())
+    except (ValueError, OverflowError) as error:
         raise Fault("isv.invalid-timestamp") from error
-    if abs((now - moment).total_seconds()) > STALE_MINUTES * 60:
+    if all(abs((now - moment).total_seconds()) > STALE_MINUTES * 60 for moment in moments):
         raise Fault("isv.stale-timestamp", minutes=STALE_MINUTES)
-    return int(moment.timestamp()) + STALE_MINUTES * 60
+    return int(max(moment.timestamp() for moment in moments)) + STALE_MINUTES * 60
 
 
 def _check_common(given: Mapping[str, str]) -> None:

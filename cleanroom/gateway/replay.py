@@ -31,7 +31,7 @@ class Seen:
             self._base.execute(f"PRAGMA user_version={VERSION}")
         except sqlite3.DatabaseError as error:
             raise BadData("The gateway's record of calls is damaged.", "Remove it while the gateway is down, and start "
-                          "it no sooner than twenty minutes later.") from error  # fmt: skip
+                          "it no sooner than a day later.") from error  # fmt: skip
 
     def once(self, call: bytes, until: int, now: int) -> None:
         """Records the call (32 bytes) until that second. Raises Fault where it is recorded already."""

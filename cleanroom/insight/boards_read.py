@@ -83,7 +83,7 @@ class Reading:
 
 
 def reading(path: Path, name: str, *, dataset: str = "", date: str = "") -> Reading:
-    """What this party reads of the room's dataset. date: yyyyMMdd, by default the newest report date (T-1).
+    """What this party reads of the room's dataset. date: an ISO day, by default the newest report date (T-1).
 
     Raises UsageError where there is no board of it, Refused for who owns no data.
     """
@@ -130,6 +130,6 @@ def _keep_own(home: Home, room: Room) -> None:
 
 def _day(text: str) -> dt.date:
     try:
-        return dt.datetime.strptime(text, "%Y%m%d").replace(tzinfo=dt.UTC).date()
+        return dt.date.fromisoformat(text)
     except ValueError as error:
-        raise UsageError("A report date is written as 20260131.") from error
+        raise UsageError("A report date is written as 2026-01-31 or 20260131.") from error

@@ -46,7 +46,7 @@ def flow(path: Path, room: str, *, since: str = "", chart: Path | None = None, e
     """The flow between stages between two dates, 30 days apart: a board knows each person's stage at these two."""
     found = page(path, room, "flow", chart=chart, exclude_import=exclude_import, date=date, dataset=dataset)
     first = dt.date.fromisoformat(found["day"]) - dt.timedelta(days=30)
-    if since and since != f"{first:%Y%m%d}":
+    if since and since.replace("-", "") != f"{first:%Y%m%d}":
         raise UsageError("The flow up to {day} begins 30 days before, on {first}.", "Leave --since out.",
                          day=found["report_date"], first=f"{first:%Y%m%d}")  # fmt: skip
     return {**found, "between": [f"{first:%Y%m%d}", found["report_date"]]}

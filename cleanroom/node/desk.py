@@ -28,9 +28,10 @@ from cleanroom.node.state import State
 from cleanroom.node.submitted import awaited, check_running, is_running
 from cleanroom.operations import statement
 
-KINDS = ("query", "match", "plan", "refresh", "export", "replay", "board", "crowd")
+KINDS = ("query", "match", "plan", "refresh", "export", "replay", "board", "crowd", "activate", "insight")
 """Jobs that a person or a schedule may ask for."""
-_NEEDS = {"refresh": ("dataset", "source"), "export": ("file",), "replay": ("file",)}
+_NEEDS = {"refresh": ("dataset", "source"), "export": ("file",), "replay": ("file",),
+          "activate": ("crowd", "channel", "purpose")}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,8 @@ def act(path: Path, merchant: str, call: str, room: str, arguments: Mapping[str,
 
     with opened(path) as desk:
         check_running(desk.home)
-        request = acting.request(desk.home, merchant, call, room, arguments)
+        channel = str(arguments.get("channel", "")) if call == "activate" else ""
+        request = acting.request(desk.home, merchant, call, room, arguments, channel=channel)
         job = desk.jobs.submit("act", room, {"merchant": merchant, "request": request}, desk.home.party)
         found = awaited(desk.jobs, job.id, desk.home, progress)
         return {"merchant": merchant, "call": call, "room": room, "result": found}

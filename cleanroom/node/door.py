@@ -8,6 +8,7 @@ or audit see all.
 import datetime as dt
 import json
 import os
+import secrets
 import socket
 import stat
 import threading
@@ -17,10 +18,12 @@ from pathlib import Path
 from typing import Any
 
 from cleanroom import budgets
-from cleanroom.access import acting, catalogue, users
+from cleanroom.access import acting, catalogue, used, users
 from cleanroom.access.check import Caller
+from cleanroom.crowds import wishes
 from cleanroom.errors import KNOWN, BadData, Interrupted, Refused, UsageError, our_mistake
 from cleanroom.home import Home
+from cleanroom.insight import wishes as insight_wishes
 from cleanroom.node import desk
 from cleanroom.node.config import Config
 from cleanroom.node.control import pack_error
@@ -35,7 +38,8 @@ _MOST_AT_ONCE = 32
 _LEAST_SIGNS = 4
 _JOBS = {"query": ("query", {"sql", "template", "values", "within"}), "plan": ("plan", {"period"}),
          "import": ("refresh", {"dataset", "source", "on", "profile"}),
-         "members": ("export", {"file"})}  # fmt: skip
+         "members": ("export", {"file"}), "insight": ("insight", insight_wishes.TAKES),
+         "crowd": ("crowd", wishes.CROWD_TAKES), "activate": ("activate", wishes.ACTIVATE_TAKES)}  # fmt: skip
 """Calls that become jobs: the kind of job, and the arguments that it may have."""
 _PLACES = {"source": "incoming", "file": "outgoing"}
 """Arguments that name a file: by its name, in a folder of the home that is for this."""
@@ -71,14 +75,16 @@ class Door:
         job = self._jobs.get(str(number))
         if job.asked_by != peer.name or job.peer:
             raise UsageError("There is no {id} in this list.", "The list shows what there is.", id=str(number)[:8])
-        call = next(call for call, (kind, _) in _JOBS.items() if kind == job.kind)
+        call = _call_of(job)
+        if call is None:
+            raise UsageError("There is no {id} in this list.", "The list shows what there is.", id=str(number)[:8])
         caller = Caller("key", peer.name, key=peer.public.signing)
         acting.check_call(self._home, caller, call, job.room, job.arguments)
         return _without_places({**desk.told(job, self._jobs), "failure": job.error, "result": job.result})
 
     def check_again(self, job: Job) -> None:
         """When a job begins: whoever asked for it may still. Raises as `call`."""
-        call = next((call for call, (kind, _) in _JOBS.items() if kind == job.kind), None)
+        call = _call_of(job)
         if call is not None:
             acting.check_again(self._home, job.asked_by, call, job.room, job.arguments)
 
@@ -90,6 +96,8 @@ class Door:
     def _do(
         self, caller: Caller, call: str, room: str, arguments: Mapping[str, Any], number: str | None
     ) -> dict[str, Any]:
+        if used.lists_alone(call, arguments):
+            return self._crowds(caller, room, arguments)
         if call in _JOBS:
             kind, given = self._given(call, arguments)
             job = self._jobs.submit(kind, room, given, caller.name or self._home.party, id=number)
@@ -110,7 +118,22 @@ class Door:
         for name, folder in _PLACES.items():
             if name in given:
                 given[name] = str(place(self._home, folder, given[name]))
+        if call == "crowd" and wishes.does(arguments) == "create" and not given.get("external"):
+            given["external"] = secrets.token_hex(16)  # begun twice, the job makes one crowd
         return kind, given
+
+    def _crowds(self, caller: Caller, room: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        """A page of crowds, the newest first: of a provider's those alone that its grants cover."""
+        _only(arguments, *wishes.LIST_TAKES)
+        return wishes.listed(self._home, room, arguments, lambda crowd: self._covers(caller, crowd.room, crowd.code))
+
+    def _covers(self, caller: Caller, room: str, code: str) -> bool:
+        """Whether a caller may see a crowd."""
+        try:
+            acting.check_call(self._home, caller, "crowd", room, {"do": "show", "crowd": code})
+        except KNOWN:
+            return False
+        return True
 
     def _seen(self, caller: Caller, room: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
         """Jobs; with id one of them, and what came of it; with cancel ended."""
@@ -121,14 +144,24 @@ class Door:
         job = self._jobs.get(str(number))
         if not self._may_see(caller, job):
             raise UsageError("There is no {id} in this list.", "The list shows what there is.", id=str(number)[:32])
+        self._check_result(caller, job)
         if arguments.get("cancel"):
             self._jobs.cancel(job.id)
             job = self._jobs.get(job.id)
         return {**desk.told(job, self._jobs), "failure": job.error, "result": job.result}
 
+    def _check_result(self, caller: Caller, job: Job) -> None:
+        """What came of one's own call is told as long as one may make it. Raises as `call`."""
+        call = _call_of(job)
+        if call is not None and job.asked_by == caller.name and not self._sees_all(caller):
+            acting.check_call(self._home, caller, call, job.room, job.arguments)
+
+    def _sees_all(self, caller: Caller) -> bool:
+        return caller.kind == "owner" or bool({"owner", "approver"} & set(caller.roles))
+
     def _may_see(self, caller: Caller, job: Job) -> bool:
         own = job.asked_by == caller.name and not job.peer
-        return own or caller.kind == "owner" or bool({"owner", "approver"} & set(caller.roles))
+        return own or self._sees_all(caller)
 
     def _status(self, caller: Caller, room: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
         found = desk.status(self._home.path)
@@ -187,6 +220,11 @@ class Door:
 
     def _budget(self, caller: Caller, room: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
         return budgets.told(self._home.path, room or None)
+
+
+def _call_of(job: Job) -> str | None:
+    """The call that a job came of, where one does."""
+    return next((call for call, (kind, _) in _JOBS.items() if kind == job.kind), None)
 
 
 def _without_places(value: dict[str, Any]) -> dict[str, Any]:

@@ -106,10 +106,26 @@ def board(home: Home, room: str, arguments: dict[str, Any], parties: Afar, step:
 
 
 def crowd(home: Home, room: str, arguments: dict[str, Any], parties: Afar, step: Step) -> dict[str, Any]:
-    """A crowd's version of the day, and its activation where asked: see `crowds.daily`."""
-    from cleanroom.crowds import daily
+    """A crowd's version of the day, and its activation where asked: see `crowds.daily`; with `do`, what a user or a
+    provider asked for: see `crowds.wishes`."""
+    from cleanroom.crowds import daily, wishes
 
-    return daily.work(home, room, arguments, parties, step)
+    kind = wishes.work if "do" in arguments else daily.work
+    return kind(home, room, arguments, parties, step)
+
+
+def activate(home: Home, room: str, arguments: dict[str, Any], parties: Afar, step: Step) -> dict[str, Any]:
+    """A crowd given to a channel, as a user or a provider asked for it: see `crowds.wishes`."""
+    from cleanroom.crowds import wishes
+
+    return wishes.activated(home, room, arguments, parties, step)
+
+
+def insight(home: Home, room: str, arguments: dict[str, Any], parties: Afar, step: Step) -> dict[str, Any]:
+    """A page of metrics or a portrait, read for nothing: see `insight.wishes`."""
+    from cleanroom.insight import wishes
+
+    return wishes.work(home, room, arguments, parties, step)
 
 
 def lookalike(home: Home, room: str, arguments: dict[str, Any], parties: Afar, step: Step) -> dict[str, Any]:
@@ -129,5 +145,5 @@ def needed(arguments: Mapping[str, Any], name: str) -> str:
 Kind = Callable[[Home, str, dict[str, Any], Afar, Step], dict[str, Any]]
 KINDS: dict[str, Kind] = {
     "run": run, "query": query, "match": match, "plan": plan, "replay": replay, "export": export, "refresh": refresh,
-    "board": board, "crowd": crowd, "lookalike": lookalike,
+    "board": board, "crowd": crowd, "activate": activate, "insight": insight, "lookalike": lookalike,
 }  # fmt: skip

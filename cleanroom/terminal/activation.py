@@ -4,6 +4,7 @@ from typing import Any
 
 from rich.console import Console
 
+from cleanroom.campaigns.report import channel_name
 from cleanroom.lang import t
 from cleanroom.terminal import show
 
@@ -11,14 +12,15 @@ from cleanroom.terminal import show
 def list_shown(console: Console, result: dict[str, Any]) -> None:
     """The versions, each with its uses."""
     rows = [
-        (each["crowd"], each["version"], use["name"], use["channel"], use["purpose"], use["ends"], each["members"])
+        (each["crowd"], each["version"], use["name"], channel_name(use["channel"]), use["purpose"], use["ends"],
+         each["members"])
         for each in result["versions"]
         for use in each["uses"]
-    ]
+    ]  # fmt: skip
     if not rows:
         show.line(console, t("No members of crowds are kept here."))
         return
-    titles = (t("crowd"), t("version"), t("name"), t("channel"), t("purpose"), t("ends"), t("members"))
+    titles = (t("code"), t("version"), t("crowd"), t("channel"), t("purpose"), t("ends"), t("Members"))
     show.table(console, t("Crowds of {room}", room=result["room"]), titles, rows)
 
 
@@ -31,14 +33,14 @@ def version_shown(console: Console, result: dict[str, Any]) -> None:
     for each in result["approvals"]:
         console.print()
         for text in each["what"]:
-            show.fact(console, each["channel"], text)
+            show.fact(console, channel_name(each["channel"]), text)
         for text in each["reveals"]:
             show.line(console, text)
 
 
 def sent_shown(console: Console, result: dict[str, Any]) -> None:
     """What a send came to."""
-    show.fact(console, t("Crowd"), f"{result['crowd']} · {result['version']} · {result['channel']}")
+    show.fact(console, t("Crowd"), f"{result['crowd']} · {result['version']} · {channel_name(result['channel'])}")
     if "file" in result:
         show.fact(console, t("File"), result["file"])
     show.fact(console, t("Sent to"), t("{count} persons", count=f"{result['sent']:,}"))
@@ -55,7 +57,7 @@ def status_shown(console: Console, result: dict[str, Any]) -> None:
         show.line(console, t("Nothing was sent yet."))
         return
     rows = [
-        (each["crowd"], each["version"], each["channel"], each["made"][:10], each["sent"],
+        (each["crowd"], each["version"], channel_name(each["channel"]), each["made"][:10], each["sent"],
          sum(each["left_out"].values()), f"{each['through']} / {each['batches']}", _state(each["state"]))
         for each in result["sends"]
     ]  # fmt: skip
@@ -79,7 +81,7 @@ def coupons_shown(console: Console, result: dict[str, Any]) -> None:
          each["quantity"])
         for each in result["coupons"]
     ]  # fmt: skip
-    titles = (t("code"), t("name"), t("face value"), t("threshold"), t("begins"), t("ends"), t("quantity"))
+    titles = (t("code"), t("batch"), t("face value"), t("threshold"), t("begins"), t("ends"), t("quantity"))
     show.table(console, t("Coupons"), titles, rows)
 
 

@@ -52,6 +52,8 @@ def shown(console: Console, result: dict[str, Any]) -> None:
                    coupon_rows(result["own"]))  # fmt: skip
     if result["measured"] is not None:
         _measured(console, result)
+    elif result["costs"]["total"]:
+        show.fact(console, t("Cost"), f"{result['costs']['total'] / 100:,.2f}")
 
 
 def _arms(told: dict[str, Any]) -> str:
@@ -106,9 +108,19 @@ def collected(console: Console, result: dict[str, Any]) -> None:
     show.fact(console, t("Columns"), ", ".join(result["columns"]))
     for name, value in result["own"].items():
         if name != "losses" and value is not None:
-            show.fact(console, t(name), f"{value:,}" if isinstance(value, int) else str(value))
+            show.fact(console, t(_OWN.get(name, name)), _own(name, value))
     for why, count in result["own"].get("losses", {}).items():
         show.line(console, t("{count} rows do not count: {why}", count=f"{count:,}", why=t(why)))
+
+
+_OWN = {"spend": "Spend, major units", "used": "rows in the window", "cut": "cut"}
+"""What counts of this party's own are called, where their names are no words."""
+
+
+def _own(name: str, value: Any) -> str:
+    if name == "spend":
+        return f"{value / 100:,.2f}"
+    return f"{value:,}" if isinstance(value, int) else str(value)
 
 
 def verified(console: Console, result: dict[str, Any]) -> None:
@@ -137,7 +149,8 @@ def playbooks(console: Console, result: dict[str, Any]) -> None:
     name, aim = ("zh", "aim_zh") if zh else ("en", "aim_en")
     rows = [(each["name"], each[name], each[aim], channel_name(each["channel"]), f"{each['held_out'] / 10:g} %",
              each["days"]) for each in result["playbooks"]]  # fmt: skip
-    show.table(console, t("Playbooks"), (t("name"), "", t("aim"), t("channel"), t("held out"), t("days")), rows)
+    titles = (t("code"), t("playbook"), t("aim"), t("channel"), t("held out"), t("days"))
+    show.table(console, t("Playbooks"), titles, rows)
 
 
 def playbook(console: Console, result: dict[str, Any]) -> None:

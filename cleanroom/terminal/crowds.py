@@ -13,10 +13,13 @@ from cleanroom.crowds.channels import CHANNELS
 from cleanroom.crowds.crowd import STATUSES, TASKS, Crowd
 from cleanroom.crowds.lists import Lists
 from cleanroom.crowds.rule import Node, Other, Pool, Rule, Tags, Uploaded
+from cleanroom.crowds.running import price
 from cleanroom.crowds.telling import meant
 from cleanroom.errors import KNOWN, UsageError
 from cleanroom.home import Home
 from cleanroom.lang import t
+from cleanroom.node.local import Progress
+from cleanroom.node.parties import Meeting, usual
 from cleanroom.querying import opened
 from cleanroom.terminal import show
 
@@ -81,6 +84,21 @@ def guard_of(path: Path, room: str, without: Sequence[str], lists: Sequence[str]
     return {"room": room, "without": [each.plain() for each in held.nodes], "holdout": held.holdout}
 
 
+def watched(progress: Progress) -> Meeting:
+    """The usual meeting of parties, whose steps are told."""
+    return lambda home, contract, names, _: usual(home, contract, names, progress)
+
+
+def price_of_giving(path: Path, crowd: Crowd) -> dict[str, Any]:
+    """What activating it costs: a run; nothing for a lookalike, which was given when it was made."""
+    free = crowd.kind == "spread"
+    return (
+        {"free": True, "given": True, "rho_micro": 0}
+        if free
+        else {"free": False, **price(path.expanduser(), crowd.room)}
+    )
+
+
 def crowd_shown(console: Console, result: dict[str, Any]) -> None:
     """A crowd."""
     show.fact(console, t("Crowd"), f"{result['name']}  {result['code']}")
@@ -123,12 +141,29 @@ def estimate_shown(console: Console, result: dict[str, Any]) -> None:
     if result["size"] is not None:
         show.fact(console, t("Size"), _size(result["size"]))
         return
-    price = result["price"]
+    priced(console, result["price"])
+
+
+def priced(console: Console, price: dict[str, Any]) -> None:
+    """What a number costs."""
     if price["free"]:
-        show.line(console, t("The room's plan tells: it costs nothing."))
+        given = t("It was given when it was made, and charged then.")
+        show.line(console, given if price.get("given") else t("The room's plan tells: it costs nothing."))
         return
     told = {"cost": f"{price['rho_micro'] / 1e6:g}", "left": f"{price['left_rho_micro'] / 1e6:g}"}
     show.fact(console, t("Price"), t("ρ {cost}; ρ {left} are left this month", **told))
+
+
+def spread_priced(console: Console, price: dict[str, Any]) -> None:
+    """What a lookalike costs, and its gain."""
+    priced(console, {**price, "free": False})
+    show.fact(console, t("Its gain, where it is wanted"), f"ρ {price['gain_rho_micro'] / 1e6:g}")
+
+
+def spread_shown(console: Console, result: dict[str, Any]) -> None:
+    """A lookalike, and what comes next."""
+    crowd_shown(console, result)
+    show.line(console, t("How like its seed it is: {command}", command=f"cleanroom crowd gain {result['code']}"))
 
 
 def version_shown(console: Console, result: dict[str, Any]) -> None:

@@ -1,5 +1,6 @@
 """What `cleanroom gateway` shows people."""
 
+import sys
 from typing import Any
 
 from rich.console import Console
@@ -18,6 +19,31 @@ def made_shown(console: Console, result: dict[str, Any]) -> None:
         show.line(console, t("This private key is shown once and not kept: put it into the settings of your code."))
     show.fact(console, "alipay_public_key", result["gateway_public_key"])
     show.line(console, t("Serve it: {command}", command="cleanroom gateway serve"))
+
+
+def demo_served(result: dict[str, Any], as_json: bool) -> None:
+    """The demo, once it answers: one JSON object on a line of its own, or facts."""
+    show.result(result, as_json, lambda console: _demo(console, result))
+    sys.stdout.flush()
+
+
+def _demo(console: Console, result: dict[str, Any]) -> None:
+    for party, url in result["nodes"].items():
+        show.fact(console, t("Node of {party}", party=t(party)), url)
+    for name in ("gateway", "app_id", "app_private_key", "gateway_public_key"):
+        show.fact(console, name, result[name])
+    for each in result["logins"]:
+        show.fact(console, t("Login"), f"{each['user']} / {each['password']}")
+    if not result["sdk"]:
+        show.line(console, t("The SDK reaches port 80 alone, which is taken or not allowed here."), "!")
+    show.line(console, t("All persons are made up. Ctrl-C ends it."))
+
+
+def pushed_shown(console: Console, result: dict[str, Any]) -> None:
+    """A crowd that a platform has now."""
+    show.fact(console, t("Crowd"), f"{result['name']}  {result['crowd_code']}")
+    show.fact(console, t("Sent to the platform"), t("{count} persons", count=f"{result['users']:,}"))
+    show.fact(console, t("Batches"), f"{result['batches']:,}")
 
 
 def apps_shown(console: Console, result: dict[str, Any]) -> None:

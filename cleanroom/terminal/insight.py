@@ -38,14 +38,14 @@ def care_shown(console: Console, result: Plain) -> None:
     others = [(_named(each), *_figures(each["values"][0], each["unit"])) for each in beside]
     show.table(console, t("Beside them"), (t("metric"), t("value"), t("95 of 100"), ""), others)
     if "diagnosis" in result:
-        _diagnosed(console, result["diagnosis"])
+        _diagnosed(console, result["diagnosis"], result["room"])
     _foot(console, result)
 
 
 def trend_shown(console: Console, result: Plain) -> None:
     """A period a row."""
     _head(console, result)
-    rows = [(each["date"], *_figures(each, result["unit"])) for each in result["points"]]
+    rows = [(_day(each["date"]), *_figures(each, result["unit"])) for each in result["points"]]
     title = f"{result['title']} · {said(result['period'])}"
     show.table(console, title, (t("up to"), t("value"), t("95 of 100"), ""), rows)
     _foot(console, result)
@@ -61,7 +61,7 @@ def compared_shown(console: Console, result: Plain) -> None:
             continue
         rows = [_changed(each) for each in side["changes"]]
         columns = (t("metric"), t("now"), t("before"), t("growth"), t("95 of 100"), "")
-        show.table(console, f"{title} · {side['report_date']}", columns, rows)
+        show.table(console, f"{title} · {_day(side['report_date'])}", columns, rows)
     show.line(console, t("! is a change that noise does not explain."))
     _foot(console, result)
 
@@ -71,7 +71,7 @@ def portrait_shown(console: Console, result: Plain) -> None:
     show.fact(console, t("Room"), result["room"])
     show.fact(console, t("Segment"), result["where"] or t("everybody"))
     show.fact(console, t("Base"), t("everybody") if result["base"] == "everybody" else result["base"])
-    titles = (t("value"), t("persons"), t("share"), t("share of all"), "TGI", t("95 of 100"), "")
+    titles = (t("label"), t("persons"), t("share"), t("share of all"), "TGI", t("95 of 100"), "")
     for each in result["portraits"]:
         coverage = "" if each["coverage"] is None else " · " + t("coverage {share}", share=f"{each['coverage']:.1%}")
         show.table(console, each["column"] + coverage, titles, [_portrayed(value) for value in each["values"]])
@@ -101,7 +101,7 @@ def metrics_shown(console: Console, result: Plain) -> None:
              "/".join(map(str, each["windows"])))
             for each in result["metrics"] if each["theme_title"] == theme
         ]  # fmt: skip
-        show.table(console, theme, (t("name"), t("metric"), t("definition"), t("days")), rows)
+        show.table(console, theme, (t("code"), t("metric"), t("definition"), t("days")), rows)
 
 
 def refreshed_shown(console: Console, result: Plain) -> None:
@@ -132,10 +132,10 @@ def costs_shown(console: Console, result: Plain) -> None:
 
 def _head(console: Console, result: Plain) -> None:
     show.fact(console, t("Room"), f"{result['room']} · {result['dataset']}")
-    day = result["report_date"] + (" · " + said("restated") if result["restated"] else "")
+    day = _day(result["report_date"]) + (" · " + said("restated") if result["restated"] else "")
     show.fact(console, t("Report date"), day)
     if "between" in result:
-        show.fact(console, t("Between"), " → ".join(result["between"]))
+        show.fact(console, t("Between"), " → ".join(map(_day, result["between"])))
     if result["exclude_import"]:
         show.line(console, t("Without persons known only by upload."))
     console.print()
@@ -151,7 +151,7 @@ def _foot(console: Console, result: Plain) -> None:
 
 
 def _named(each: Plain) -> str:
-    return each["title"] if each["window"] is None else f"{each['title']} ({each['window']})"
+    return each["title"] if each["window"] is None else f"{each['title']} · " + t("{count} days", count=each["window"])
 
 
 def _series(console: Console, each: Plain) -> None:
@@ -160,7 +160,7 @@ def _series(console: Console, each: Plain) -> None:
             _crossed(console, each, between)
             return
     rows = [(said(value["label"], each["metric"]), *_figures(value, each["unit"])) for value in each["values"]]
-    show.table(console, _named(each), (t("value"), said(each["unit"]), t("95 of 100"), ""), rows)
+    show.table(console, _named(each), (t("label"), said(each["unit"]), t("95 of 100"), ""), rows)
 
 
 def _crossed(console: Console, each: Plain, between: str) -> None:
@@ -173,6 +173,11 @@ def _crossed(console: Console, each: Plain, between: str) -> None:
     ]
     titles = [(between.strip() + said(column)) if between == " +" else said(column) for column in across]
     show.table(console, _named(each), (said(each["unit"]), *titles), rows)
+
+
+def _day(text: str) -> str:
+    """A report date (yyyyMMdd) as people write days."""
+    return f"{text[:4]}-{text[4:6]}-{text[6:]}"
 
 
 def _within(value: Plain, unit: str) -> str:
@@ -211,16 +216,21 @@ def _changed(each: Plain) -> tuple[str, ...]:
     return name, now, before, f"{growth['value']:+.1%}", between, "!" if each["significant"] else ""
 
 
-def _diagnosed(console: Console, found: Plain) -> None:
+def _diagnosed(console: Console, found: Plain, room: str) -> None:
     rows = [
         (said(each["name"]), _number(each["value"], "share" if each["name"] != "efficient" else "money"),
          _number(each["reference"], "share" if each["name"] != "efficient" else "money"), said(each["against"]),
          f"{100 * each['score']:+.0f}", "" if each["sure"] else "≈")
         for each in sorted(_known(found["judged"]), key=lambda each: each["score"])
     ]  # fmt: skip
-    columns = (t("value of C-CARE"), t("now"), t("against"), "", t("score"), "")
+    columns = (t("value of C-CARE"), t("now"), t("against"), t("which is"), t("score"), "")
     show.table(console, t("Diagnosis"), columns, rows)
+    show.line(console, t("A score of 0 is even with what it is set against, below is worse; ≈ is a difference that is "
+                         "not significant."))  # fmt: skip
     show.line(console, found["text"])
+    if found["playbook"]:
+        command = f"cleanroom campaign playbook show {found['playbook']} {room}"
+        show.line(console, t("See it: {command}", command=command))
 
 
 def _known(judged: Iterable[Plain]) -> list[Plain]:

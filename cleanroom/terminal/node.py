@@ -8,6 +8,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from cleanroom.lang import t
+from cleanroom.terminal import wishes
 from cleanroom.terminal.budget import budget_shown
 from cleanroom.terminal.plan import made_shown
 from cleanroom.terminal.query import query_shown
@@ -66,8 +67,10 @@ def job_shown(console: Console, job: dict[str, Any]) -> None:
 
 def acted_shown(console: Console, found: dict[str, Any]) -> None:
     """What came of a call: as its own command shows it, where it has one, anything else as names and values."""
-    result = found["result"]
-    if isinstance(result.get("jobs"), list):
+    result, call = found["result"], found.get("call") or found.get("kind")
+    if call in wishes.CALLS:
+        wishes.wish_shown(console, call, result)
+    elif isinstance(result.get("jobs"), list):
         jobs_shown(console, result)
     elif isinstance(result.get("approvals"), list):
         inbox_shown(console, result)

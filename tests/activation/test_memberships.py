@@ -31,8 +31,10 @@ def home(made: Path, tmp_path: Path) -> Home:
     return Home.open(tmp_path / "home")
 
 
-def keep(home: Home, whom: Any, **noted: Any) -> None:
-    memberships.keep(home, ROOM, note(**noted), USERS, whom, RECEIPT, noised=2_000, columns=("crm.tier",))
+def keep(home: Home, whom: Any, rule: str = "gold", **noted: Any) -> None:
+    memberships.keep(
+        home, ROOM, note(**noted), USERS, whom, RECEIPT, noised=2_000, columns=("crm.tier",), rule=rule
+    )  # fmt: skip
 
 
 def test_the_same_again_changes_nothing_and_another_channel_adds_a_use(home: Home) -> None:
@@ -51,15 +53,28 @@ def test_the_same_again_changes_nothing_and_another_channel_adds_a_use(home: Hom
 
 def test_a_version_is_frozen(home: Home, tmp_path: Path) -> None:
     keep(home, rows(range(2_000)))
-    for others in (rows(range(2_001)), rows(range(1, 2_001)), rows(range(1_999))):
+    before = memberships.load(home, ROOM, "C1")
+    for wrong in ({"rule": "silver"}, {"rule": "silver", "channel": "coupon"}, {"purpose": "overlap"}):
         with pytest.raises(Refused, match="kept already"):
-            keep(home, others, channel="coupon")
-    with pytest.raises(Refused, match="kept already"):
-        memberships.keep(home, ROOM, note(purpose="overlap"), USERS, rows(range(2_000)), "cd" * 32)
+            keep(home, rows(range(2_000)), **wrong)
+        told = {"rule": "gold", **wrong}
+        with pytest.raises(Refused, match="kept already"):  # and before anything is charged
+            memberships.check(home, ROOM, note(**{k: v for k, v in told.items() if k != "rule"}), rule=told["rule"])
+    assert np.array_equal(memberships.load(home, ROOM, "C1").keys, before.keys)
     world.bring(home, tmp_path, without=range(2_500, 2_600))
     keep(home, rows(range(2_000)), channel="coupon")  # the same people in the dataset's next version
     keep(home, rows(range(1_500)))  # the same run again, as after a crash of the other side
     assert len(memberships.load(home, ROOM, "C1").keys) == 2_000
+
+
+@pytest.mark.parametrize("others", [range(2_001), range(1, 2_001), range(1_999), range(0)])
+def test_whether_a_version_is_taken_does_not_tell_who_is_in_it(home: Home, others: range) -> None:
+    """Two crowds under one name, one person apart: what the other side sees of the second run is the same."""
+    keep(home, rows(range(2_000)))
+    for channel in ("message", "coupon"):
+        keep(home, rows(others), channel=channel)
+    held = memberships.load(home, ROOM, "C1")
+    assert np.array_equal(held.rows, rows(range(2_000))) and [use.channel for use in held.uses] == ["message", "coupon"]
 
 
 @pytest.mark.parametrize(
@@ -86,7 +101,9 @@ def test_only_who_addresses_people_keeps_members(tmp_path: Path) -> None:
         keep(home, rows(range(2_000)))
 
 
-def test_a_person_is_given_in_no_more_versions_a_month_than_agreed(home: Home) -> None:
+def test_a_person_is_given_in_no_more_versions_a_month_than_agreed(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
     keep(home, rows(range(1_500)), code="A")
     keep(home, rows(range(1_000, 2_500)), code="B")
     keep(home, rows(range(2_500)), code="C")
@@ -95,9 +112,12 @@ def test_a_person_is_given_in_no_more_versions_a_month_than_agreed(home: Home) -
     keep(home, rows(range(2_500)), code="C", channel="coupon")  # the same version: no further bit of anybody
     keep(home, rows(range(3_000)), code="D")
     assert set(memberships.load(home, ROOM, "D").rows) == set(range(2_500, 3_000))
-    other_month = "20270115" if VERSION[:6] != "202701" else "20270215"
-    keep(home, rows(range(3_000)), code="E", version=other_month)
-    assert memberships.load(home, ROOM, "E").left_out == 0
+    keep(home, rows(range(3_000)), code="E", version="20250131")  # whatever day its version is said to be of
+    assert len(memberships.load(home, ROOM, "E").rows) == 0
+    later = memberships.today_in_china() + dt.timedelta(days=32)
+    monkeypatch.setattr(memberships, "today_in_china", lambda: later)
+    keep(home, rows(range(3_000)), code="F", days=60)
+    assert memberships.load(home, ROOM, "F").left_out == 0
 
 
 def test_a_crash_before_the_count_does_not_give_a_version_more(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,6 +17,7 @@ from cleanroom.crowds.lookalike_store import FAILED, WAITS, Lookalikes
 from cleanroom.crowds.note import CrowdNote
 from cleanroom.crowds.selection import Selection, Within
 from cleanroom.errors import BadData, Refused, UsageError
+from cleanroom.ledger.store import read
 from cleanroom.node import config
 from cleanroom.node.control import pack_error
 from cleanroom.node.post import Message
@@ -47,6 +48,12 @@ def notes(made: World, code: str, *channels: str) -> list[CrowdNote]:
     ends = (TODAY + dt.timedelta(days=1)).isoformat()
     return [CrowdNote(code, TODAY.strftime("%Y%m%d"), "more like these", channel, purpose, ends)
             for channel in channels or ("coupon",)]  # fmt: skip
+
+
+def _question(made: World, receipt: str) -> str:
+    """Of the release with that receipt, as the merchant's ledger has it."""
+    entries = read(made.homes["merchant"].ledger_path).entries
+    return next(each.body["question"] for each in entries if each.body.get("receipt") == receipt)
 
 
 @pytest.fixture(scope="module")
@@ -88,7 +95,7 @@ def test_the_held_out_and_the_fitted_are_different_people(made: World, payers: A
     held = len(Lists(made.homes["merchant"]).digests(asked.split)) / len(made.members)
     assert 0.2 < held < 0.3
     _, room = opened(made.homes["platform"].path, ROOM)
-    request = lookalike_asking._question(made.homes["merchant"], asked.receipt)
+    request = _question(made, asked.receipt)
     seed = running.recall(made.homes["platform"], room, request).people
     matched = sum(stage == "pay" for stage in made.stage[: world.SHARED])
     assert abs(seed - 0.75 * matched) < 150
@@ -97,7 +104,7 @@ def test_the_held_out_and_the_fitted_are_different_people(made: World, payers: A
 def test_the_same_request_makes_the_same_crowd(made: World, payers: Any) -> None:
     platform, asked = made.homes["platform"], Lookalikes(made.homes["merchant"]).load("LIKE1")
     before = memberships.load(platform, ROOM, "LIKE1").rows
-    question = lookalike_asking._question(made.homes["merchant"], asked.receipt)
+    question = _question(made, asked.receipt)
     request = lookalike_request.Request(ROOM, made.room.contract.digest(), question, "SEED1", 2_000, False, False,
                                         tuple(notes(made, "LIKE1")))  # fmt: skip
     lookalike_making.made(platform, request.plain())
@@ -108,9 +115,9 @@ def test_the_same_request_makes_the_same_crowd(made: World, payers: Any) -> None
 def test_a_seed_that_is_known_there_is_in_or_out(made: World, payers: Any, include: bool) -> None:
     platform, code = made.homes["platform"], f"KNOWN{include}"
     seed = np.arange(0, 6_000, 4, dtype=np.int64)
-    memberships.keep(platform, ROOM, notes(made, f"SEED{include}")[0], "users", seed, "0" * 64)
+    memberships.keep(platform, ROOM, notes(made, f"SEED{include}")[0], "users", seed, "0" * 64, noised=1_500)
     asked = Lookalikes(made.homes["merchant"]).load("LIKE1")
-    question = lookalike_asking._question(made.homes["merchant"], asked.receipt)
+    question = _question(made, asked.receipt)
     request = lookalike_request.Request(ROOM, made.room.contract.digest(), question, f"SEED{include}", 2_500, include,
                                         False, tuple(notes(made, code)))  # fmt: skip
     assert lookalike_making.made(platform, request.plain())["known"]
@@ -134,7 +141,7 @@ def test_a_seed_that_is_too_small_makes_nothing(made: World) -> None:
 
 def _request(made: World, **changes: Any) -> dict[str, Any]:
     asked = Lookalikes(made.homes["merchant"]).load("LIKE1")
-    question = lookalike_asking._question(made.homes["merchant"], asked.receipt)
+    question = _question(made, asked.receipt)
     request = lookalike_request.Request(ROOM, made.room.contract.digest(), question, "SEED1", 2_000, False, False,
                                         tuple(notes(made, "LIKE9")))  # fmt: skip
     return {**request.plain(), **changes}
