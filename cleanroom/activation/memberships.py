@@ -30,7 +30,7 @@ from cleanroom.rooms.contract import Contract
 from cleanroom.rooms.store import Rooms
 from cleanroom.rooms.terms import Activation
 
-_FORM = Form("cleanroom-members/1", "activation/members")
+_FORM = Form("cleanroom-members/2", "activation/members")
 _FOLDER, _LOCK = "members", "members.lock"
 _NAME = re.compile(r"(.+)-(\d{8})")
 

@@ -37,6 +37,8 @@ from protocols.errors import BadMessage, ProtocolError
 from protocols.psi import keyed
 
 RECEIPT = b"cleanroom.receipt"
+_CROWD_VERSIONS = 62
+"""Versions in 30 days that crowds may be made of: a new one a day, and some made again."""
 MOST_REPLAYS = 3
 """Each tells one bit of the data as they are now, so there are few."""
 ANOTHER = "The same question got another answer than before."
@@ -183,11 +185,11 @@ def standing(side: Side, question: Question) -> dict[str, Any]:
             raise Refused("This question was not asked here, so there is nothing to compute again.")
         if side.again and ledger.replays(question.digest()) >= MOST_REPLAYS:
             raise Refused("This answer was computed again {most} times, which is the most.", most=MOST_REPLAYS)
-        if question.sigma and not charged and not (question.tables or question.crowd):
-            # a board tells nothing of whom anybody brings, and of a crowd the rule changes, not the dataset
+        if question.sigma and not charged and not question.tables:  # a board tells nothing of whom anybody brings
             moment = dt.datetime.now(dt.UTC)
-            for version in question.datasets:
-                check_inputs(ledger.inputs(version), Seen(version, moment), Limits(rows=side.rules.k))
+            limits = Limits(_CROWD_VERSIONS if question.crowd else Limits.versions, rows=side.rules.k)
+            for version in _brought(question):
+                check_inputs(ledger.inputs(version), Seen(version, moment), limits)
         if question.over and not question.sigma and not charged:
             check_over(question.over, ledger.lined_up(question.contract))
         affords = charged or not due.lineage or ledger.left(due) >= due.rho_micro
@@ -233,7 +235,7 @@ def settle(side: Side, question: Question, standings: Sequence[Any]) -> bool:
             "cleanroom budget shows it. Ask less exactly (--within), read the plan, or wait for the next month.",
         )
     with open_ledger(side.home) as ledger:
-        if question.sigma and not ledger.charged(question) and not (question.tables or question.crowd):
+        if question.sigma and not ledger.charged(question) and not question.tables:
             _keep_inputs(ledger, question)
         debit = ledger.debit(question, charge(side, question), side.asked_by)
         side.charged = debit.fresh and bool(question.sigma)
@@ -244,11 +246,18 @@ def settle(side: Side, question: Question, standings: Sequence[Any]) -> bool:
 
 def _keep_inputs(ledger: Ledger, question: Question) -> None:
     """What the owners brought to this run, for the limits of later ones."""
-    for version in question.datasets:
+    for version in _brought(question):
         ledger.append("input", {
             "contract": question.contract, "owner": version.owner, "dataset": version.name,
             "manifest": version.manifest, "rows": version.rows,
         })  # fmt: skip
+
+
+def _brought(question: Question) -> list[DatasetVersion]:
+    """The datasets by the names under which their changes are counted: those of crowds, one a day, apart."""
+    if not question.crowd:
+        return list(question.datasets)
+    return [replace(version, name=f"{version.name}#crowds") for version in question.datasets]
 
 
 def _earlier(side: Side, question: Question) -> tuple[Query, ...]:

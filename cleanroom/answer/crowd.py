@@ -123,6 +123,14 @@ def _check_note(contract: Contract, note: CrowdNote, channels: tuple[str, ...]) 
                       day=contract.expires[:10])  # fmt: skip
 
 
+def check_noise(contract: Contract, asked: CrowdAsked, sigma: int) -> None:
+    """Raises Refused where a crowd would be given by a size that says nothing: with noise wide enough a single person
+    would reach the floor every other time."""
+    if asked.given and sigma > contract.release.sigma:
+        raise Refused("A crowd is given by a size with noise of {sigma} persons at most.",
+                      sigma=contract.release.sigma)  # fmt: skip
+
+
 def enough(contract: Contract, noised: int) -> bool:
     """Whether a crowd of that noised size may be given."""
     return contract.activation is not None and noised >= contract.activation.floor

@@ -58,6 +58,7 @@ def check(side: Side) -> None:
     contract = side.contract
     if side.crowd is not None:
         crowd.check(contract, side.crowd, side.query.by)
+        crowd.check_noise(contract, side.crowd, side.sigma)
         if side.query.sums:
             raise Refused("A crowd is counted, and nothing else.")
         for name in side.query.by:

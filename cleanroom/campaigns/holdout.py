@@ -122,7 +122,8 @@ def verify(home: Home, room: str, name: str) -> dict[str, Any]:
     store = Campaigns(home, room)
     record = store.load(name)
     if not record.commitments or record.manifest is None:
-        raise UsageError("The campaign {name} was not started here.", name=name)
+        raise UsageError("The campaign {name} was not started here.",
+                         "Arms are checked where they were drawn: at whoever addresses people.", name=name)  # fmt: skip
     seed, members = store.arms(name)
     last, terms = record.commitments[-1], record.terms
     arms.check(last.commitment, seed, terms.plain(), members, terms.share or 0.0)

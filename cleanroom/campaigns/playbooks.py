@@ -78,6 +78,10 @@ PLAYBOOKS = {
 }  # fmt: skip
 
 
+EXAMPLES = (10_000, 100_000)
+"""Sizes of crowds at which the smallest lift is told where the real one is not known."""
+
+
 def find(name: str) -> Playbook:
     """By its name, Chinese or English. Raises UsageError."""
     for each in PLAYBOOKS.values():
@@ -116,21 +120,22 @@ def _part(condition: Condition, room: Room) -> str | None:
 
 def shown(path: Path, room: str, name: str, *, base: float = 0.0) -> dict[str, Any]:
     """A playbook in this room: its rule, its size by the newest plan (None: no plan tells), the smallest lift that it
-    can show at either edge of that size. Nothing is charged."""
+    can show at either edge of that size, or at EXAMPLES. Nothing is charged."""
     from cleanroom.crowds import desk
 
     book, held = find(name), opened(path, room)[1]
     where, lacking = where_of(book, held)
     told = {**plain(book), "room": room, "where": where, "lacking": list(lacking), "size": None, "smallest": []}
+    edges: list[int] = list(EXAMPLES)
     try:
         size = desk.estimate(path, room, rules.simple(where), charge=False)
+        edges = [] if size.withheld else sorted({size.low, size.high})
+        told["size"] = {"range": [size.low, size.high], "withheld": size.withheld, "text": size.text}
     except Refused:
-        return told
-    edges = [] if size.withheld else sorted({size.low, size.high})
+        pass  # no plan tells: examples stand for the size
     contract, count = held.contract, running.noise_draws(held.contract)
     found = [smallest(people, book.held_out / 1000, base or book.base, contract.release.sigma, draws=count,
                       k=contract.release.k) for people in edges if people > 1]  # fmt: skip
-    told["size"] = {"range": [size.low, size.high], "withheld": size.withheld, "text": size.text}
     told["smallest"] = [{"people": each.treated + each.held, **dataclasses.asdict(each)} for each in found]
     return told
 

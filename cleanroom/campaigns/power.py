@@ -38,7 +38,8 @@ def smallest(people: int, share: float, base: float, sigma: int, *, draws: int =
     the room's noise. Raises UsageError for numbers that cannot be.
     """
     if people < 2 or not 0 < share < 1 or not 0 < base < 1:
-        raise UsageError("A plan needs at least 2 people, a share held out and a base rate, both above 0 and below 1.")
+        raise UsageError("A plan needs at least 2 people, a share held out and a base rate, both above 0 and below 1.",
+                         "Say --people or --crowd.")  # fmt: skip
     held = round(people * share)
     treated = people - held
     if not held or not treated:

@@ -87,12 +87,12 @@ def campaign_create(
     """Keep them."""
     from cleanroom.campaigns.campaign import Terms
     from cleanroom.campaigns.running import create
-    from cleanroom.terminal.campaigns import shown
+    from cleanroom.terminal.campaigns import created
 
     terms = Terms(name, room, crowd, channel, purpose, days, round(1000 * holdout), slot, tuple(within or ()),
                   100 * most)  # fmt: skip
     result = create(home, terms)
-    show.result(result, json, lambda console: shown(console, result))
+    show.result(result, json, lambda console: created(console, result))
 
 
 @terminal.command(
@@ -317,6 +317,8 @@ def playbook_push(room: RoomName, name: Name, home: HomeOption = DEFAULT_HOME, j
     """Give it."""
     from cleanroom.campaigns.playbooks import push
     from cleanroom.terminal.campaigns import pushed
+    from cleanroom.terminal.crowds import watched
 
-    result = push(home, room, name)
+    with show.progress(json) as progress:
+        result = push(home, room, name, meeting=watched(progress))
     show.result(result, json, lambda console: pushed(console, result))

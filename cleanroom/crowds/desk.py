@@ -57,14 +57,14 @@ def create(path: Path, room: str, name: str, *, rule: Rule | None = None, digest
     content = fingerprint(room, name, description, list(used), hidden, identity,
                           rule.plain() if rule else _digest(cast(Bytes, digests)))  # fmt: skip
     crowds = Crowds(home)
-    if (found := _same(crowds, external, content)) is not None:
+    if (found := _same(crowds, room, external, content)) is not None:
         return found
     if rule is not None:
         understood(home, held, rule)
     else:
         _check_matches(held.contract.dataset_of(home.party), identity)
     with crowds.lock():
-        if (found := _same(crowds, external, content)) is not None:
+        if (found := _same(crowds, room, external, content)) is not None:
             return found
         today, code = own_lists.today(), crowds.new_code()
         lists: tuple[str, ...] = ()
@@ -175,8 +175,8 @@ def _check_matches(dataset: Dataset, identity: str) -> None:
                          identity=", ".join(kinds))  # fmt: skip
 
 
-def _same(crowds: Crowds, external: str, content: str) -> Crowd | None:
-    found = crowds.by_external(external)
+def _same(crowds: Crowds, room: str, external: str, content: str) -> Crowd | None:
+    found = crowds.by_external(external, room)
     if found is not None and found.content != content:
         raise Refused("The external code {code} means another crowd already.", "Choose another code.", code=external)
     return found

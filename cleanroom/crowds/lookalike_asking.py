@@ -57,10 +57,14 @@ def spread(path: Path, room: str, seed: Selection, seed_code: str, notes: Sequen
     own = contract.dataset_of(home.party).name
     split = _drawn_split(home, room, notes[0].code, own, seed) if hold_out else ""
     fitted = _part(seed, own, split, inside=False) if split else seed
-    found = running.run(path, room, fitted, tables=columns(contract), progress=progress, meeting=meeting)
-    if found.people < LEAST_SEED:
-        raise Refused("The seed has fewer than {least} people, by its noised size.", "Take a wider seed.",
-                      least=LEAST_SEED)  # fmt: skip
+    try:
+        found = running.run(path, room, fitted, tables=columns(contract), progress=progress, meeting=meeting)
+        if found.people < LEAST_SEED:
+            raise Refused("The seed has fewer than {least} people, by its noised size.", "Take a wider seed.",
+                          least=LEAST_SEED)  # fmt: skip
+    except KNOWN:
+        _forget_split(home, split)
+        raise
     request = Request(room, contract.digest(), found.question, seed_code, count, include, hold_out, tuple(notes))
     asked = Asked(request.code, request.version, room, seed.plain(), split, found.receipt, count, include)
     Lookalikes(home).keep(asked)
@@ -137,6 +141,7 @@ def _sent(home: Home, contract: Contract, request: Request, asked: Asked, progre
             made = parties.call(lookalike_making.KIND, {receiver: {"request": request.plain()}})[receiver]
         except KNOWN:
             Lookalikes(home).drop(asked.code)
+            _forget_split(home, asked.split)
             raise
     return Lookalikes(home).keep(_ended(asked, made))
 
@@ -191,6 +196,13 @@ def _part(seed: Selection, dataset: str, code: str, *, inside: bool) -> Selectio
 
 def _with(box: Box, literal: Listed) -> Box:
     return (*box, literal)
+
+
+def _forget_split(home: Home, split: str) -> None:
+    """Who was held out of a lookalike that was not made."""
+    code = split.partition("@")[0]
+    if code and all(each.split.partition("@")[0] != code for each in Lookalikes(home).all()):
+        Lists(home).drop(code)
 
 
 def _drawn_split(home: Home, room: str, code: str, dataset: str, seed: Selection) -> str:

@@ -48,7 +48,7 @@ def made(home: Home, value: Any, step: Step = lambda *_: None) -> dict[str, Any]
     found = running.recall(home, room, request.question)
     if not found.tables or any(split_name(name)[0] != dataset for name in found.tables):
         raise Refused("The release is not the seed of a lookalike.")
-    if found.people < LEAST_SEED:
+    if found.people < LEAST_SEED or found.sigma > room.contract.release.sigma:
         raise Refused("The seed has fewer than {least} people, by its noised size.", "Take a wider seed.",
                       least=LEAST_SEED)  # fmt: skip
     members = _members(home, request)

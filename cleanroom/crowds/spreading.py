@@ -42,7 +42,7 @@ def spread(path: Path, room: str, name: str, seed_code: str, count: int, include
     used, aim = _used(contract, channels), purpose or contract.purposes[0]
     rule = Rule((Pool((Other(seed_code),)),))
     content = fingerprint(room, name, list(used), aim, rule.plain(), count, include_seed)
-    if external and (there := crowds.by_external(external)) is not None:
+    if external and (there := crowds.by_external(external, room)) is not None:
         if there.content != content:
             raise Refused("The external code {code} means another crowd already.", "Choose another code.",
                           code=external)  # fmt: skip

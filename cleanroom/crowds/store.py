@@ -93,9 +93,10 @@ class Crowds:
                 self._save_index({**self._index(), code: _entry(made)})
             return made
 
-    def by_external(self, external: str) -> Crowd | None:
-        """The crowd that was made under this code of somebody else's."""
-        found = (each for each in self._index().values() if external and each.external == external)
+    def by_external(self, external: str, room: str = "") -> Crowd | None:
+        """The crowd that was made under this code of somebody else's; room: in that one alone, where one is named."""
+        every = (each for each in self._index().values() if room in ("", each.room))
+        found = (each for each in every if external and each.external == external)
         entry = next(found, None)
         return self.get(entry.code) if entry else None
 

@@ -37,8 +37,8 @@ SHARED, USERS_A_MEMBER = 0.6, 1.6
 MEMBERS = ("level", "gender", "city")
 """The merchant's columns that may define whom the platform addresses."""
 PLANNED = ("crm.level", "users.stage_30d", "users.paid_last", "users.rfm", "users.spend_30d", "users.value_band",
-           "users.coupon_30d", "users.gender", "users.age_band", "users.city_tier", "users.province",
-           "users.subscribed")  # fmt: skip
+           "users.coupon_30d", "users.gender", "users.age_band", "users.city_tier", "users.province", "users.city",
+           "users.subscribed", "users.visited_last", "users.reach", "users.consent")  # fmt: skip
 """What plans of the match are of; boards are of all columns."""
 
 Step = Callable[[str, str, int, int], None]

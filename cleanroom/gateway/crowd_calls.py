@@ -59,8 +59,8 @@ def query(place: Place, request: CrowdQuery) -> Content:
     if request.code:
         found = place.crowd(request.code)
     else:
-        held = Crowds(place.home).by_external(request.external)
-        if held is None or held.room != place.app.room:
+        held = Crowds(place.home).by_external(request.external, place.app.room)
+        if held is None:
             raise Fault("CROWD_NOT_FOUND")
         found = held
     if request.external and found.external != request.external:

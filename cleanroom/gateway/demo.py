@@ -1,7 +1,7 @@
 """`cleanroom demo --serve`: a merchant, a platform and an operator on made-up people, and the merchant's gateway.
 
-Each party's node is a process of its own on this machine; runs between them go over the wire. An earlier demo in the folder is served
-again, with a new app.
+Each party's node is a process of its own on this machine; runs between them go over the wire. An earlier demo in the
+folder is served again, with a new app.
 """
 
 import secrets
@@ -35,8 +35,8 @@ def serve_demo(folder: Path, progress: Progress | None = None, *, told: Callable
     """Makes the demo in `folder`, unless there is one (replace: anew), and serves its gateway until SIGTERM or SIGINT.
 
     told: gets, once calls are taken, gateway, app_id, app_private_key, gateway_public_key, console (None: there is none
-    yet), logins and the nodes' addresses. On port 80 of the loopback where that is free and allowed, since the SDK reaches no other; else on
-    a free one, which `sdk` then says. Raises UsageError where something else is in the folder.
+    yet), logins and the nodes' addresses. On port 80 of the loopback where that is free and allowed, since the SDK
+    reaches no other; else on a free one, which `sdk` then says. Raises UsageError where something else is in the folder.
     """
     folder = folder.absolute()
     if replace and (folder / MARK).is_file():

@@ -1,6 +1,7 @@
 """What the gateway remembers by its callers' own numbers: exports, lookalikes asked for, and risk lists. Sealed.
 
-    gateway/kept   {"format": …, "exports": {app/out_biz_no: …}, "spreads": {…}, "risks": {app/external code: …}}
+    gateway/kept   {"format": …, "exports": {app/out_biz_no: …}, "spreads": {…}, "risks": {app/external code: …},
+                    "lists": {code of a risk list: room}}
 No member and no digest of one stands here; of what a risk list was made of, a digest of the whole.
 """
 
@@ -15,7 +16,7 @@ from cleanroom.files import write_bytes
 from cleanroom.gateway.apps import Apps
 from cleanroom.home import Home
 
-FORMAT = "cleanroom-gateway-kept/1"
+FORMAT = "cleanroom-gateway-kept/2"
 MOST = 10_000
 """Of each kind; the oldest go."""
 _FILE, _LOCK = "kept", "kept.lock"
@@ -44,11 +45,12 @@ class Export:
 @dataclass(frozen=True)
 class Kept:
     """All of it. spreads: digest of a lookalike's call and day → code of the crowd; risks: app and external code →
-    code of the list and digest of the content."""
+    code of the list and digest of the content; lists: code of a risk list → the room whose app made it."""
 
     exports: Mapping[str, Export] = field(default_factory=dict)
     spreads: Mapping[str, str] = field(default_factory=dict)
     risks: Mapping[str, list[str]] = field(default_factory=dict)
+    lists: Mapping[str, str] = field(default_factory=dict)
 
 
 class Memory:
@@ -67,7 +69,7 @@ class Memory:
             if value["format"] != FORMAT:
                 raise BadData("What the gateway keeps has a format that this version does not know.")
             exports = {number: Export(**each) for number, each in value["exports"].items()}
-            return Kept(exports, dict(value["spreads"]), dict(value["risks"]))
+            return Kept(exports, dict(value["spreads"]), dict(value["risks"]), dict(value["lists"]))
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise BadData("What the gateway keeps is damaged.", "Restore it from a backup.") from error
 

@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from cleanroom import private_files
 from cleanroom.crowds import channels as known
 from cleanroom.crowds.uploading import anybody_of
@@ -27,7 +29,7 @@ def push(home: Path, file: str, account: Path, name: str, code: str, *, channels
     `Qipan.push`.
     """
     used, client = known.check(channels), Qipan(account_of(account))
-    digests, _ = anybody_of(home, file, "phone")
+    digests = np.unique(anybody_of(home, file, "phone")[0], axis=0)
     people, whole = (each.tobytes().hex() for each in digests), len(digests)
 
     def through(done: int) -> None:

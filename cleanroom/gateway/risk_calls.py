@@ -1,5 +1,7 @@
 """The methods about risk lists (灰黑名单). A black one is left out of every activation, a grey one by rule.
 
+An app knows the lists alone that an app of its room made; of others it is not told that they are there.
+
 A list is black where one of its tags is FRAUD, DISPUTE or OVERDUE, and grey where it is OTHER or has none.
 """
 
@@ -12,6 +14,7 @@ import numpy as np
 
 from cleanroom.crowds import desk
 from cleanroom.crowds.lists import Lists
+from cleanroom.crowds.store import Crowds
 from cleanroom.gateway import words
 from cleanroom.gateway.codes import Fault
 from cleanroom.gateway.kept import Kept, Memory, export_key
@@ -36,12 +39,12 @@ def create(place: Place, request: RiskCreate) -> Content:
     code = desk.risk(place.path, request.name, digests[:0], black=bool(tags - {_GREY}), tags=request.tags,
                      identity=kind or place.dataset.identity)  # fmt: skip
     _put(place, code, request.users, digests, request.tags)
-    if request.external:
 
-        def kept(held: Kept) -> Kept:
-            return replace(held, risks={**held.risks, key: [code, content]})
+    def kept(held: Kept) -> Kept:
+        known = {**held.risks, key: [code, content]} if request.external else held.risks
+        return replace(held, risks=known, lists={**held.lists, code: place.app.room})
 
-        memory.change(kept)
+    memory.change(kept)
     return {"crowd_code": code}
 
 
@@ -71,8 +74,13 @@ def _put(place: Place, code: str, users: tuple[RiskUser, ...], digests: Digests,
 
 
 def _check_risk_list(place: Place, code: str) -> None:
-    if Lists(place.home).head(code).kind not in ("grey", "black"):
+    """Raises Fault for what is no risk list of the app's room."""
+    if Memory(place.home).load().lists.get(code) == place.app.room:
+        return
+    held = Crowds(place.home)
+    if any(each.code == code and each.room == place.app.room for each in held.entries()):
         raise Fault("CROWD_NOT_A_RISK_LIST")
+    raise Fault("CROWD_NOT_FOUND")
 
 
 def _digest(request: RiskCreate, digests: Digests) -> str:

@@ -22,6 +22,7 @@ from starlette.applications import Starlette
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from cleanroom.errors import UsageError
 from cleanroom.gateway.codes import Fault
@@ -35,6 +36,9 @@ MOST_CALLS = 64
 """Under way at once; more are answered as busy."""
 THREADS = 4
 BODY_SECONDS = 10.0
+HEAD_SECONDS = 10.0
+MOST_CONNECTIONS = 512
+"""More get a bare 503."""
 _TYPE = "application/json;charset=utf-8"
 _LONGEST_LINE = 64 << 10
 Scope = MutableMapping[str, Any]
@@ -104,13 +108,43 @@ def _closing(answer: bytes) -> Response:
     return Response(answer, media_type=_TYPE, headers={"connection": "close"})
 
 
+class _Hurried(H11Protocol):
+    """A connection that is closed where the head of a request takes too long: slow ones hold no place."""
+
+    _deadline: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:
+        super().connection_made(transport)
+        self._hurry()
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        self._hurry()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._let()
+        super().connection_lost(exc)
+
+    def _hurry(self) -> None:
+        if self.cycle is not None and not self.cycle.response_complete:
+            self._let()
+        elif self._deadline is None:
+            self._deadline = self.loop.call_later(HEAD_SECONDS, self.transport.close)
+
+    def _let(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+        self._deadline = None
+
+
 class Server:
     """A gateway at work. `run` until it is told to stop; `running` in a thread of its own."""
 
     def __init__(self, service: Service, listening: Listening) -> None:
         config = uvicorn.Config(
             application(service), lifespan="off", log_config=None, access_log=False, server_header=False,
-            http="h11", loop="asyncio", ws="none", proxy_headers=False, timeout_keep_alive=30, backlog=256,
+            http=_Hurried, limit_concurrency=MOST_CONNECTIONS,
+            loop="asyncio", ws="none", proxy_headers=False, timeout_keep_alive=30, backlog=256,
             h11_max_incomplete_event_size=_LONGEST_LINE, timeout_graceful_shutdown=10,
         )  # fmt: skip
         self._tls = _tls(listening)

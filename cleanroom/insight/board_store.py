@@ -69,7 +69,8 @@ class Boards:
         """The boards of a dataset, oldest made first."""
         folder = self._folder(room, dataset)
         names = [path.name for path in folder.iterdir()] if folder.is_dir() else []
-        found = sorted((each for name in names if (each := _kept(name)) is not None), key=lambda each: each.made)
+        kept = [each for name in names if (each := _kept(name)) is not None]
+        found = sorted(kept, key=lambda each: (each.made, (folder / each.name).stat().st_mtime_ns))  # of one second
         return tuple(_marked(each, found[:at]) for at, each in enumerate(found))
 
     def days(self, room: str, dataset: str) -> tuple[dt.date, ...]:

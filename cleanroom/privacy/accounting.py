@@ -119,7 +119,7 @@ def _epsilon(rho_micro: int, delta: float) -> float:
 
 def _curve(rho_micro: int) -> Any:
     """OpenDP's privacy profile of so much rho: that of a Gaussian of sigma 1 for inputs √(2 rho) apart."""
-    import opendp.prelude as dp
+    from opendp import combinators
 
     apart = math.nextafter(math.sqrt(2 * rho_micro / MICRO), math.inf)
-    return dp.c.make_zCDP_to_approxDP(mechanism(1.0)).map(apart)
+    return combinators.make_zCDP_to_approxDP(mechanism(1.0)).map(apart)

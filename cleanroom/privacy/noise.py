@@ -50,10 +50,11 @@ def draw(scales: Sequence[int], rows: int) -> NDArray[np.int64]:
 @lru_cache(maxsize=64)
 def mechanism(scale: float) -> Any:
     """OpenDP's discrete Gaussian on lists of 64-bit integers; distances between lists are L2. `scale`: its sigma."""
-    import opendp.prelude as dp
+    from opendp import domains, measurements, metrics, mod  # its prelude would bring scikit-learn and pandas, 5 s
 
-    dp.enable_features("contrib")
-    return dp.m.make_gaussian(dp.vector_domain(dp.atom_domain(T="i64")), dp.l2_distance(T="f64"), scale=scale)
+    mod.enable_features("contrib")
+    people = domains.vector_domain(domains.atom_domain(T="i64"))
+    return measurements.make_gaussian(people, metrics.l2_distance(T="f64"), scale=scale)
 
 
 def _not_below(scale: int) -> float:

@@ -114,15 +114,24 @@ def said(contract: Contract, job: Mapping[str, Any]) -> list[Sentence]:
 def _crowd(contract: Contract, crowd: Mapping[str, Any]) -> list[Sentence]:
     """What is told of a crowd, and to whom."""
     found = [Sentence("It is the size of a crowd, with noise, and where asked tables of it by one column each.")]
+    literals = [each for box in crowd.get("selection", ()) for each in box]  # an operator is told no rule
+    rule = sorted({each[1] for each in literals if each[0] == "within"})
+    if rule:
+        found.append(Sentence("Only people chosen by their values in: {columns}.", {"columns": _listed(rule)}))
+    if lists := sorted({each[1] for each in literals if each[0] == "listed"}):
+        found.append(Sentence("Only people chosen by lists that were uploaded beside: {datasets}.",
+                              {"datasets": _listed(lists)}))  # fmt: skip
     note, term = crowd.get("note"), contract.activation
     if note and term is not None:
-        rule = sorted({each[1] for box in crowd["selection"] for each in box if each[0] == "within"})
         found.append(Sentence(
             "{party} learns which of its own people are in the crowd {name} of {day}, chosen by {columns}: one bit a "
             "person, for {channel} and {purpose}, until {ends}.",
             {"party": term.receiver, "name": note["name"], "day": note["version"], "columns": _listed(rule),
              "channel": note["channel"], "purpose": note["purpose"], "ends": note["ends"]},
         ))  # fmt: skip
+    elif literals and term is not None and contract.match.protocol != "keyed":
+        found.append(Sentence("{party}, who hosts the match, sees which of its own people are in the crowd.",
+                              {"party": term.receiver}))  # fmt: skip
     return found
 
 

@@ -89,6 +89,9 @@ def _crowds(contract: Contract, owner: str) -> list[Sentence]:
             {"floor": term.floor, "columns": ", ".join(named) or "–", "versions": term.most_versions,
              "channels": ", ".join(term.channels)},
         ))  # fmt: skip
+        if contract.match.protocol != "keyed":
+            found.append(Sentence("which of its own people match those that the other side selects for a crowd, "
+                                  "however few, also where it is only estimated"))  # fmt: skip
         if term.lists:
             found.append(Sentence("which of its own people stand in a list of the other side's that defines a crowd"))
     return found

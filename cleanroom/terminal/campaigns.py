@@ -1,5 +1,6 @@
 """`campaign` for people."""
 
+import shlex
 from typing import Any
 
 from rich.console import Console
@@ -34,6 +35,22 @@ def smallest_text(result: dict[str, Any]) -> str:
     return t("{points} more payers of all treated: {count} people, {ratio} more than without",
              points=f"{result['difference']:.2%}", count=f"{result['payers']:,}",
              ratio=f"{result['ratio']:.0%}")  # fmt: skip
+
+
+def created(console: Console, result: dict[str, Any]) -> None:
+    """A campaign that was just made, and what its partner types."""
+    shown(console, result)
+    show.fact(console, t("At the other side"), _same_terms(result))
+
+
+def _same_terms(result: dict[str, Any]) -> str:
+    """The command that creates the campaign with the same terms."""
+    words = ["cleanroom campaign create", result["room"], result["name"], "--crowd", result["crowd"],
+             "--channel", result["channel"], "--purpose", shlex.quote(result["purpose"]),
+             "--holdout", f"{result['held_out'] / 1000:g}", "--days", f"{result['days']}",
+             "--slot", f"{result['slot']}", "--most", f"{result['clamp'] // 100}",
+             *(word for each in result["strata"] for word in ("--stratum", each))]  # fmt: skip
+    return " ".join(words)
 
 
 def shown(console: Console, result: dict[str, Any]) -> None:
@@ -164,13 +181,16 @@ def playbook(console: Console, result: dict[str, Any]) -> None:
         )
     show.fact(console, t("Size"), t("not known: no plan of the room tells") if result["size"] is None
               else result["size"]["text"])  # fmt: skip
+    if result["size"] is None:
+        command = f'cleanroom crowd estimate {result["room"]} --where "{result["where"]}" --charge'
+        show.line(console, t("Count it, charged: {command}", command=command))
     for each in result["smallest"]:
         show.fact(console, t("Smallest lift at {people}", people=f"{each['people']:,}"), smallest_text(each))
 
 
 def begun(console: Console, result: dict[str, Any]) -> None:
     """A playbook that was started."""
-    shown(console, result["campaign"])
+    created(console, result["campaign"])
     show.fact(console, t("Rule"), result["where"])
     if result["schedule"]:
         show.fact(console, t("Schedule"), result["schedule"][:8])

@@ -23,6 +23,8 @@ HOLDERS = {
     "agency": (("draft", "query", "members", "room.change"), ("spring", "autumn")),
     "program": (("import", "forget", "jobs", "schedule"), (EVERY,)),
     "auditor": (("audit", "status"), (EVERY,)),
+    "marketer": (("insight", "crowd"), ("spring",)),
+    "activator": (("activate",), ("autumn",)),
     "everything": (GIVEN, (EVERY,)),
     "stranger": ((), ()),
 }
@@ -207,6 +209,24 @@ def test_channels_and_columns_hold_within_one_grant(home: Home) -> None:
     assert held("members", ("crm.tier",), "search") == "columns"  # two grants do not add up
     assert held("members", ("crm.tier", "crm.spend"), "feed") == "columns"
     assert held("members", ("crm.spend",), "search") == ""
+
+
+@pytest.mark.parametrize("call", ["insight", "crowd", "activate"])
+def test_marketers_calls_hold_by_room_column_and_channel(home: Home, call: str) -> None:
+    """What such a call uses is told from its arguments in tests/access/test_marketers.py; here, what a grant covers."""
+    keys = Keys()
+    scope = Scope((call,), ("spring",), ("coupon",), ("crm.tier",))
+    grants.add(home, "agency", keys.public.hex(), scope, now(30))
+    for room, columns, channel, expected in [
+        ("spring", ("crm.tier",), "coupon", ""), ("autumn", ("crm.tier",), "coupon", "room"),
+        ("spring", ("crm.tier", "users.city"), "coupon", "columns"), ("spring", ("crm.tier",), "message", "channel"),
+    ]:  # fmt: skip
+        found = ""
+        try:
+            grants.check(home, keys.public, call, room, now(), columns=columns, channel=channel)
+        except GrantRefused as refused:
+            found = refused.code
+        assert found == expected
 
 
 def test_why_a_call_is_refused(home: Home) -> None:

@@ -17,6 +17,7 @@ IDS = (
     *(f"P{n}" for n in range(1, 6)),
     *(f"C{n}" for n in (1, 2, 3, 4, 5, 7, 8, 9)),
     *(f"D{n}" for n in range(1, 5)),
+    *(f"M{n}" for n in range(1, 9)),
     *(f"F{n}" for n in range(1, 5)),
     "L1",
     "A1",

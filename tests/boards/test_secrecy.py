@@ -23,6 +23,9 @@ TABLES = ((), ("users.gender",), ("users.gender", "users.stage_30d"))
 BY, SUMS = ("users.gender", "users.stage_30d"), ("users.net_paid_30d",)
 
 
+pytestmark = pytest.mark.xdist_group("board-secrecy")
+
+
 @pytest.fixture(scope="module")
 def three(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Home]]:
     """A room of three owners, who let boards of users be made."""

@@ -10,9 +10,11 @@ import pytest
 import typer
 
 from cleanroom import lang
-from cleanroom.commands import crowd_lists
+from cleanroom.commands import crowd_lists, crowd_spread
 from cleanroom.commands import crowds as commands
 from cleanroom.crowds import lists as own_lists
+from cleanroom.crowds.lists import Lists
+from cleanroom.home import Home
 from cleanroom.terminal import app as terminal
 from tests.crowds.world import ROOM, World, build, phones
 from tests.near import parties
@@ -129,10 +131,40 @@ def test_every_command_has_help_with_an_example(
     world: World, term: Terminal, monkeypatch: pytest.MonkeyPatch, language: str
 ) -> None:
     monkeypatch.setenv("CLEANROOM_LANG", language)
-    names = [each.name for each in (*commands.app.registered_commands, *crowd_lists.app.registered_commands)]
-    assert len(names) == 20
+    parts = (commands, crowd_spread, crowd_lists)
+    names = [each.name for part in parts for each in part.app.registered_commands]
+    assert len(names) == 21
     for name in names:
         text = term.text(str(name), "--help")
         assert f"cleanroom crowd {name}" in " ".join(text.split())
         if language == "zh":
             assert any("一" <= letter <= "鿿" for letter in text)
+
+
+def test_a_lookalike_and_its_gain_at_the_terminal(world: World, term: Terminal, tmp_path: Path) -> None:
+    seed = term.json("create", ROOM, "payers", "--where", "stage = 'pay'")["code"]
+    words = ("spread", ROOM, "like payers", seed, "--count")
+    assert "1000" in term.json(*words, "999", code=3)["error"]["what"]
+    assert not Lists(Home.open(world.merchant)).names("holdout")
+    price = term.json(*words, "1000", "--dry-run")["price"]
+    assert price["gain_rho_micro"] > 0 and "ρ" in term.text(*words, "1000", "--dry-run")
+    assert "crowd gain C" in term.text(*words, "1000", "--channel", "coupon", "--include-seed")
+    made = term.json(*words, "1000", "--channel", "coupon")
+    asked = term.json("gain", made["code"], "--dry-run")
+    assert asked["price"]["rho_micro"] == price["gain_rho_micro"] and "gain" not in asked
+    found = term.json("gain", made["code"], "--chart", str(tmp_path / "gain.svg"))["gain"]
+    assert [each["tenth"] for each in found] == list(range(1, 11)) and found[0]["significant"]
+    assert (tmp_path / "gain.svg").read_text("utf-8").startswith("<svg")
+    assert term.json("gain", made["code"], "--dry-run")["price"]["rho_micro"] == 0
+    assert "chance" in term.text("gain", made["code"])
+    assert term.json("activate", made["code"], "coupon", "--purpose", "x", "--dry-run")["price"]["free"]
+    assert "lookalike" in term.json("gain", seed, code=2)["error"]["what"]
+
+
+def test_what_a_step_costs_is_told_before(world: World, term: Terminal) -> None:
+    made = term.json("create", ROOM, "silver", "--where", "level = 'silver'")["code"]
+    for words in (("refresh", made), ("activate", made, "coupon", "--purpose", "x")):
+        told = term.json(*words, "--dry-run")["price"]
+        assert not told["free"] and 0 < told["rho_micro"] < told["left_rho_micro"]
+    assert "ρ" in term.text("refresh", made, "--dry-run")
+    assert not term.json("history", made)["versions"]

@@ -350,7 +350,7 @@ def test_who_is_added_cannot_be_told_from_ranges(
     random, seen = np.random.default_rng(3), 0
     merchant = new_home(world.merchant.parent / "attacker", "merchant")
 
-    found = Found(0, size_range(0, 100), 40, 20, True, {}, True, 1250, "")
+    found = Found(0, size_range(0, 100), 40, 20, True, {}, True, 1250, "", "")
 
     def at_edge(inside: bool) -> bool:
         """Whether the range is the upper one; the true size is 2,000 with the victim, 1,999 without."""

@@ -126,6 +126,23 @@ def test_a_seed_that_is_known_there_is_in_or_out(made: World, payers: Any, inclu
     assert len(rows) == 2_500
 
 
+def test_how_many_are_left_beside_the_seed_tells_nothing_but_noised_numbers(made: World, payers: Any) -> None:
+    """Two seeds one person apart, given before: whatever count is asked for, the same is told of both."""
+    platform, asked = made.homes["platform"], Lookalikes(made.homes["merchant"]).load("LIKE1")
+    question, users = _question(made, asked.receipt), len(made.users)
+    for code, people in (("WITH", range(3_000)), ("WITHOUT", range(1, 3_000))):
+        rows = np.array(people, np.int64)
+        memberships.keep(platform, ROOM, notes(made, code)[0], "users", rows, "0" * 64, noised=2_990)
+    for at, count in enumerate((users - 3_001, users - 3_000, users - 2_999, users - 2_990, users - 2_989)):
+        told = []
+        for code in ("WITH", "WITHOUT"):
+            request = lookalike_request.Request(ROOM, made.room.contract.digest(), question, code, count, False,
+                                                False, tuple(notes(made, f"{code}{at}")))  # fmt: skip
+            found = lookalike_making.made(platform, request.plain())
+            told.append((found["range"], found["short"], found["known"]))
+        assert told[0] == told[1] and told[0][1] == (count > users - 2_990)
+
+
 def test_a_seed_that_is_too_small_makes_nothing(made: World) -> None:
     few = Selection((cells_of(made, "users.stage", "pay").boxes[0] + cells_of(made, "crm.level", "gold").boxes[0],))
     with pytest.raises(Refused, match="fewer than"):

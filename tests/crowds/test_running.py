@@ -12,12 +12,17 @@ from cleanroom.activation import memberships
 from cleanroom.answer.crowd import CrowdAsked
 from cleanroom.crowds import running
 from cleanroom.crowds.lists import Lists
+from cleanroom.crowds.lookalike_request import list_code
 from cleanroom.crowds.note import CrowdNote
 from cleanroom.crowds.selecting import FILLED_UP, choose
 from cleanroom.crowds.selection import Listed, Selection, Within
 from cleanroom.enclave.query import Query
-from cleanroom.errors import CleanroomError, Refused, UsageError
+from cleanroom.errors import BadData, CleanroomError, Refused, UsageError
+from cleanroom.ledger.store import read
+from cleanroom.node.parties import usual
+from cleanroom.rooms import asked_for
 from cleanroom.rooms.store import Rooms
+from protocols.errors import ProtocolError
 from tests.crowds.world import ROOM, World, build
 from tests.near import engines, parties
 from tests.room.world import run as run_tapped
@@ -92,6 +97,54 @@ def test_what_the_contract_does_not_allow_is_refused_before_anything_is_charged(
     with pytest.raises(Refused):
         running.run(world.merchant, ROOM, Selection(((Within("users.stage", (99,)),),)))
     assert running.price(world.merchant, ROOM)["left_rho_micro"] == before
+
+
+def test_an_operator_gives_nobody_members_of_whom_the_other_side_was_asked_for_the_size(neutral: World) -> None:
+    """The receiver asks the other owner for a size, which any column may define, and the operator for its members."""
+    platform, contract = neutral.homes["platform"], neutral.room.contract
+    size = CrowdAsked.of(Selection(((within(neutral, "crm.level", "basic"),),)), None)
+    query = {"by": [], "sums": [], "sigma": 20, "plan": True}
+    wanted = {**size.for_operator(), "given": True}
+    jobs = {name: {"room": ROOM, "query": query, "crowd": size.for_owner()} for name in contract.owners}
+    jobs["operator"] = {"room": ROOM, "query": query, "crowd": wanted}
+    spent = [len(read(home.ledger_path).entries) for home in neutral.homes.values()]
+    with usual(platform, contract, list(neutral.homes), None) as met, pytest.raises(ProtocolError, match="same"):
+        met.call("run", jobs)
+    assert [len(read(home.ledger_path).entries) for home in neutral.homes.values()] == spent
+    job = {"room": ROOM, "query": query, "crowd": wanted}
+    with pytest.raises(Refused, match="for the other side to say"):  # nor at its node
+        asked_for.check(contract, "operator", "platform", list(neutral.homes), job)
+    asked_for.check(contract, "operator", "merchant", list(neutral.homes), job)
+
+
+def test_a_crowd_is_not_given_by_a_size_that_says_nothing(world: World) -> None:
+    """With noise of a million persons, a crowd of one would reach the floor every other time."""
+    one = Selection(((within(world, "crm.level", "gold"), within(world, "users.city", "Hangzhou")),))
+    before = running.price(world.merchant, ROOM)["left_rho_micro"]
+    with pytest.raises(Refused, match="noise of 5 persons at most"):
+        running.run(world.merchant, ROOM, one, note=note(world, "WIDE"), sigma=1_000_000)
+    assert running.price(world.merchant, ROOM)["left_rho_micro"] == before
+
+
+def test_a_list_made_for_peers_of_another_room_is_nobodys_to_name(neutral: World) -> None:
+    home, room = neutral.homes["platform"], Rooms(neutral.homes["platform"].rooms).load(ROOM)
+    people = home.vault.digests("users")[:100]
+    own, others = list_code(ROOM, "C9", "1"), list_code("another", "C9", "1")
+    for code in (own, others):
+        Lists(home).create(code, "lookalike", "1/10", people)
+    Lists(home).create("MINE", "upload", "mine", people)
+    assert (choose(home, room, Selection(((Listed("users", own),),)), by_peer=True).classes > 0).sum() == 100
+    for code in (others, f"{others}@20261122", "MINE", "NONE"):
+        with pytest.raises(Refused, match="its owner's alone"):
+            choose(home, room, Selection(((Listed("users", code),),)), by_peer=True)
+
+
+@pytest.mark.parametrize("change", [{"version": "2026112"}, {"version": "20261311"}, {"ends": "20261220"},
+                                    {"ends": "2026-W52-1"}, {"code": "../x"}])  # fmt: skip
+def test_a_note_says_its_days_in_one_way(change: dict[str, str]) -> None:
+    with pytest.raises(BadData):
+        CrowdNote(**{"code": "C1", "version": "20261121", "name": "n", "channel": "coupon", "purpose": "p",
+                     "ends": "2026-12-20", **change})  # fmt: skip
 
 
 def test_columns_that_may_not_define_members_define_none(neutral: World, tmp_path: Path) -> None:

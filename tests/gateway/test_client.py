@@ -5,12 +5,16 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from cleanroom.crowds.lists import Lists
 from cleanroom.crowds.store import Crowds
+from cleanroom.errors import BadData, Refused
 from cleanroom.gateway import signing
+from cleanroom.gateway.pushing import push
 from cleanroom.gateway.server import Server
 from connectors.errors import InputError
 from connectors.qipan import Account, Qipan, QipanError
@@ -29,6 +33,29 @@ def test_a_crowd_is_pushed_in_batches_and_may_be_pushed_again(world: World, serv
     with pytest.raises(QipanError) as refused:
         again.push("推送", "push-1", people[1:], channels=("coupon",))
     assert refused.value.sub_code == "EXTERNAL_CODE_CONFLICT"
+
+
+def test_the_phones_of_a_file_are_pushed_by_an_account_of_a_private_file(world: World, server: Server,
+                                                                         tmp_path: Path) -> None:  # fmt: skip
+    people, account = tmp_path / "leads.csv", tmp_path / "account.toml"
+    people.write_text("phone\n" + "\n".join([*world.members[:1200], world.members[0], "12"]), "utf-8")
+    told = world.account(server)
+    account.write_text("\n".join(f'{name} = "{getattr(told, name)}"'
+                                 for name in ("url", "app_id", "private_key", "public_key")), "utf-8")  # fmt: skip
+    account.chmod(0o644)
+    with pytest.raises(Refused, match="Others"):
+        push(world.merchant.path, str(people), account, "推送", "file-1")
+    account.chmod(0o600)
+    steps: list[tuple[Any, ...]] = []
+    found = push(world.merchant.path, str(people), account, "推送", "file-1", channels=["coupon"],
+                 progress=lambda *step: steps.append(step))  # fmt: skip
+    assert (found["users"], found["batches"]) == (1200, 2)
+    assert steps == [("platform", "sending", 1000, 1200), ("platform", "sending", 1200, 1200)]
+    again = push(world.merchant.path, str(people), account, "推送", "file-1", channels=["coupon"])
+    assert again == found
+    account.write_text('url = "https://example.com"', "utf-8")
+    with pytest.raises(BadData, match="entry"):
+        push(world.merchant.path, str(people), account, "推送", "file-1")
 
 
 def test_refusals_have_their_codes_and_nothing_that_was_sent(world: World, server: Server) -> None:

@@ -1,11 +1,14 @@
 """Who may call: signatures both ways, time, replay, size. A stranger's content is not even parsed."""
 
 import base64
+import contextlib
 import datetime as dt
 import http.client
 import io
 import json
 import re
+import socket
+import time
 from pathlib import Path
 from urllib.parse import quote, urlsplit
 
@@ -161,6 +164,26 @@ def test_the_network_takes_posts_of_bounded_size_at_one_path(world: World, serve
         assert (status, inner(answer)["code"]) == (200, "10000")
     everything = "/gateway.do?" + query.decode() + "&biz_content=" + quote(given["biz_content"])
     assert inner(posted(server, everything, b"")[1])["code"] == "10000"
+
+
+def test_a_client_that_is_slow_with_a_requests_head_holds_no_place(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cleanroom.gateway.server.HEAD_SECONDS", 0.3)
+    whole = b"GET /gateway.do HTTP/1.1\r\nHost: x\r\n\r\n"
+    for before in (b"", whole):
+        with socket.create_connection((server.host, server.port), 5) as line:
+            if before:
+                line.sendall(before)
+                assert line.recv(1 << 16).startswith(b"HTTP/1.1 405")
+            start = time.monotonic()
+            line.sendall(b"POST /gateway.do HTTP/1.1\r\nX: ")
+            with contextlib.suppress(OSError):
+                for _ in range(40):
+                    line.sendall(b"a")
+                    time.sleep(0.05)
+                assert line.recv(1) == b""
+            assert time.monotonic() - start < 4
 
 
 def test_keys_are_as_the_sdk_loads_them_and_weak_ones_are_refused(tmp_path: Path) -> None:

@@ -4,19 +4,26 @@ import datetime as dt
 import io
 import json
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from cleanroom.crowds.lists import Lists
 from cleanroom.crowds.store import Crowds
 from cleanroom.errors import Busy, CleanroomError, Interrupted, Refused, Waiting
-from cleanroom.gateway import codes, translating, work_calls
+from cleanroom.gateway import codes, crowd_calls, risk_calls, translating, work_calls
 from cleanroom.gateway.apps import Apps
+from cleanroom.gateway.codes import Fault
 from cleanroom.gateway.methods import METHODS
+from cleanroom.gateway.place import Place, Shelf
+from cleanroom.gateway.requests import CrowdBatchQuery, CrowdQuery, ExportQuery, RiskUsers
 from cleanroom.gateway.service import Service
+from cleanroom.gateway.users import RiskUser
 from cleanroom.node.log import Log
 from tests.gateway.asking import Asker, K, M
 from tests.gateway.world import World, hashed
@@ -153,10 +160,36 @@ def test_lists_rules_and_risk_lists_are_not_mistaken_for_each_other(world: World
     upload = asker(M + "crowd.create", {**NAME, "user_list": world.users(0, 5)})["crowd_code"]
     own = Crowds(world.merchant).get(upload).lists[0]
     assert asker(M + "crowduser.add", {"crowd_code": rule, "user_list": [user()]})["sub_code"] == "CROWD_NOT_A_LIST"
-    risky = {"crowd_code": own, "user_list": [{"encrypt_mobile_id": HASH}]}
+    risky = {"crowd_code": upload, "user_list": [{"encrypt_mobile_id": HASH}]}
+    assert asker(M + "greyblackcrowduser.add", {**risky, "crowd_code": own})["sub_code"] == "CROWD_NOT_FOUND"
     assert asker(M + "greyblackcrowduser.add", risky)["sub_code"] == "CROWD_NOT_A_RISK_LIST"
     assert asker(M + "insight.query", {"crowd_id": upload})["sub_code"] == "CROWD_NOT_IN_PLAN"
     assert asker(M + "crowd.query", {"crowd_code": upload, "external_crowd_code": "x"})["sub_code"] == "CROWD_NOT_FOUND"
+
+
+def test_an_app_sees_and_changes_nothing_of_another_rooms_apps(world: World, asker: Asker) -> None:
+    """Crowds and risk lists by their codes, external codes, exports: as if there were none."""
+    risky = {**NAME, "external_crowd_code": "shared", "user_list": [{"encrypt_mobile_id": HASH}]}
+    listed = asker(M + "greyblackcrowd.create", risky)["crowd_code"]
+    crowd = asker(M + "crowd.create", {**NAME, "external_crowd_code": "ours", "user_list": world.users(0, 5)})
+    before = Lists(world.merchant).digests(listed)
+    place = Place(world.merchant, replace(world.app, app_id="2021000000000009", room="another"), Shelf(world.merchant))
+    users = (RiskUser.read({"encrypt_mobile_id": HASH}),)
+    for call in (risk_calls.add, risk_calls.delete):
+        for code in (listed, Crowds(world.merchant).get(crowd["crowd_code"]).lists[0], "L0"):
+            with pytest.raises(Fault) as told:
+                call(place, RiskUsers(code, users))
+            assert told.value.sub_code == "CROWD_NOT_FOUND"
+    for query in (CrowdQuery(crowd["crowd_code"], ""), CrowdQuery("", "ours")):
+        with pytest.raises(Fault) as told:
+            crowd_calls.query(place, query)
+        assert told.value.sub_code == "CROWD_NOT_FOUND"
+    assert crowd_calls.batch_query(place, CrowdBatchQuery("", 1, 10)) == {"crowd_list": [], "total_number": 0}
+    with pytest.raises(Fault):
+        work_calls.export_query(place, ExportQuery("few"))
+    assert np.array_equal(Lists(world.merchant).digests(listed), before)
+    own = {"crowd_code": listed, "user_list": risky["user_list"]}
+    assert asker(M + "greyblackcrowduser.add", own)["code"] == "10000"
 
 
 def test_an_export_keeps_to_channels_numbers_and_the_floor(world: World, asker: Asker) -> None:

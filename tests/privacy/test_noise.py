@@ -139,6 +139,12 @@ def test_d3_the_key_of_one_person_is_shown_once_in_a_million_at_most(k: int) -> 
     assert check.held, check
 
 
+def test_drawing_noise_does_not_bring_the_tools_of_analysts() -> None:
+    code = ("import sys; from cleanroom.privacy import accounting, noise; accounting.epsilon(1000, 1e-6); "
+            "sys.exit(bool({'sklearn', 'pandas', 'scipy'} & sys.modules.keys()))")  # fmt: skip
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
 def test_opendp_is_loaded_when_noise_is_drawn_and_not_before() -> None:
     code = "import sys; from cleanroom.privacy import accounting, noise; sys.exit('opendp' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
