@@ -50,7 +50,10 @@ def _head(uri: str, path: Path) -> bytes:
     """The first bytes of a regular file. Raises InputError where there is none, or it may not be read."""
     try:
         if not stat.S_ISREG(path.stat().st_mode):
-            raise InputError("{file} is not a file.", "Give the file itself, not its folder.", file=uri)
+            raise InputError(
+                "{file} is not a file.", "Give the file itself; a folder of events needs --features private-domain.",
+                file=uri,
+            )  # fmt: skip
         with path.open("rb") as file:
             return file.read(16)
     except FileNotFoundError:

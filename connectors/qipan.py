@@ -26,6 +26,8 @@ BATCH = 1_000
 ATTEMPTS = 6
 _ZONE = dt.timezone(dt.timedelta(hours=8))
 _MOST_ANSWER = 1 << 24
+_SAME_SECOND = "isv.replayed-request"
+"""Timestamps have steps of a second: the same call twice within one, by whoever repeats himself, is signed alike."""
 _UNAVAILABLE = "20000"
 _SUCCESS = "10000"
 _FIRST_WAIT = 0.5
@@ -146,7 +148,7 @@ class Qipan:
         code = str(inner.get("code", ""))
         if code == _SUCCESS:
             return inner
-        if code == _UNAVAILABLE:
+        if code == _UNAVAILABLE or inner.get("sub_code") == _SAME_SECOND:
             raise _Again
         raise QipanError(*(word if _WORD.fullmatch(word) else "?" for word in (code, str(inner.get("sub_code", "")))))
 

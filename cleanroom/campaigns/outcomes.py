@@ -32,7 +32,10 @@ from connectors.source import Source
 from connectors.values import parse_amount, parse_category
 
 EXPOSED = frozenset({"promotion.exposure", "message.delivered", "message.opened"})
-ENGAGED = frozenset({"promotion.click", "message.opened", "coupon.claim", "coupon.redeem", "live.click-goods"})
+ENGAGED = frozenset({
+    "promotion.click", "message.opened", "coupon.claim", "coupon.redeem", "live.click-goods", "lead.submitted",
+    "mini-program.search-direct",
+})  # fmt: skip
 CLAIM, REDEEM = "coupon.claim", "coupon.redeem"
 TOUCHED = (("message", "message"), ("coupon", "coupon"), ("live", "live"), ("promotion", "commercial-promotion"))
 """Relations of events and the channels that they are touches of; what is not listed is of the last."""

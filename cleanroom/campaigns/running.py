@@ -64,6 +64,24 @@ def _size(home: Home, crowd: str) -> int:
     return size.low
 
 
+def _check_shown(home: Home, room: Room, terms: Terms, sigma: int) -> None:
+    """Raises Refused, before anything is charged, where the smaller arm is known to be too small to be shown."""
+    from cleanroom.crowds import desk
+
+    try:
+        size = desk.get(home.path, terms.crowd).size
+    except UsageError:
+        return  # a crowd of the other side's home
+    least = accounting.threshold(room.contract.release.k, sigma, noise_draws(room.contract))
+    share = min(terms.share, 1 - terms.share)
+    if size is not None and terms.held_out and size.high * share < least:
+        raise Refused(
+            "An arm of this campaign has {most} people at most, and arms are shown from {least} on: nothing was charged.",
+            "Ask more exactly with --within, or hold out more of a larger crowd next time.",
+            most=f"{int(size.high * share):,}", least=f"{least:,}",
+        )  # fmt: skip
+
+
 def noise_draws(contract: Contract) -> int:
     """How many parties' noise is in an answer about both sides."""
     names = [f"{dataset.name}.{column.name}" for dataset in contract.datasets for column in dataset.columns]
@@ -157,6 +175,7 @@ def measure(path: Path, room: str, name: str, progress: Progress | None = None, 
         every = [asked, *(make(held.contract, terms) for make in more)]
         prices = [priced(home, held, _understood(held, each.sql), within)[1] for each in every]
         return {"campaign": name, "price": [each.plain() if each else None for each in prices]}
+    _check_shown(home, held, terms, priced(home, held, _understood(held, asked.sql), within)[0])
     answered = _asked(home, held, asked.sql, progress, within, meeting)
     treated, held_arm, noise = measuring.arms_of(asked, terms, answered, held.contract)
     found = {**measuring.figures(treated, held_arm, noise), "receipts": [_receipt(answered)],

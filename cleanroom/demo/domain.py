@@ -166,7 +166,7 @@ def _portrait(city: Ints, gender: Ints, stream: np.random.Generator) -> dict[str
     consent = np.where(said < 0.86, 1, np.where(said < 0.9, 2, 0))
     cell = stream.integers(0, CELLS_A_CITY, count)
     return {
-        "gender": made_up.named(gender, [name for name, _ in GENDERS]),
+        "gender": made_up.named(gender, [name if name != "未知" else "" for name, _ in GENDERS]),
         "age_band": made_up.draw(stream, AGE_BANDS, count),
         "city_tier": made_up.named(city, [tier for *_, tier, _ in CITIES]),
         "province": made_up.named(city, [name for _, name, _, _ in CITIES]),

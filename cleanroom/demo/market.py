@@ -15,6 +15,7 @@ import numpy as np
 from cleanroom import datasets
 from cleanroom.campaigns import slots
 from cleanroom.crowds import channels
+from cleanroom.crowds.reading import report_day
 from cleanroom.demo import crm, data
 from cleanroom.demo.domain import Platform, write
 from cleanroom.demo.people import Ints
@@ -60,7 +61,7 @@ class Market:
 def build(folder: Path, as_of: dt.date | None = None, scale: float = 0.5, step: Step | None = None) -> Market:
     """Homes, data and the room, in the new folder. scale 1: 23,570 members, 37,712 users."""
     say: Step = step or (lambda *_: None)
-    day = as_of or dt.date.today() - dt.timedelta(days=1)
+    day = as_of or report_day()
     homes = home_paths(folder, operator=True)
     make_homes(homes)
     files = folder / "sample-data"
@@ -74,8 +75,8 @@ def build(folder: Path, as_of: dt.date | None = None, scale: float = 0.5, step: 
     write(Platform(len(people), day, people=lambda rows: people[rows]), events)
     datasets.add(homes["merchant"], str(export), CRM, "phone", None, None, None, None, say)
     datasets.add(homes["platform"], str(events), USERS, "phone", None, None, "private-domain", day.isoformat(), say)
-    slots.prepare(homes["merchant"], CRM, "merchant")
-    slots.prepare(homes["platform"], USERS, "platform")
+    slots.prepare(homes["merchant"], CRM, "merchant", 2)
+    slots.prepare(homes["platform"], USERS, "platform", 2)
     _agree({name: Home.open(path) for name, path in homes.items()})
     return Market(homes["merchant"], homes["platform"], day, orders, events, people)
 

@@ -36,7 +36,7 @@ def serve_demo(folder: Path, progress: Progress | None = None, *, told: Callable
 
     told: gets, once calls are taken, gateway, app_id, app_private_key, gateway_public_key, console (None: there is none
     yet), logins and the nodes' addresses. On port 80 of the loopback where that is free and allowed, since the SDK
-    reaches no other; else on a free one, which `sdk` then says. Raises UsageError where something else is in the folder.
+    reaches no other; else on a free one, which `sdk` then says. Raises UsageError where something else is in it.
     """
     folder = folder.absolute()
     if replace and (folder / MARK).is_file():
