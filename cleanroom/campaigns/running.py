@@ -76,7 +76,7 @@ def _check_shown(home: Home, room: Room, terms: Terms, sigma: int) -> None:
     share = min(terms.share, 1 - terms.share)
     if size is not None and terms.held_out and size.high * share < least:
         raise Refused(
-            "An arm of this campaign has {most} people at most, and arms are shown from {least} on: nothing was charged.",
+            "An arm of this campaign has {most} people at most, and one is shown from {least} on: nothing is charged.",
             "Ask more exactly with --within, or hold out more of a larger crowd next time.",
             most=f"{int(size.high * share):,}", least=f"{least:,}",
         )  # fmt: skip
