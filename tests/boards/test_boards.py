@@ -163,6 +163,7 @@ def test_the_owner_refuses_what_its_contract_does_not_allow(made: dict[str, Home
 
 def test_two_rooms_spend_one_budget_and_where_it_is_spent_nobody_is_charged(made: dict[str, Home]) -> None:
     """One of them of two parties alone, another of a contract that allows hardly any."""
+    boards.make(made["merchant"].path, "spring")
     before = spent(made["platform"])
     found = boards.make(made["merchant"].path, "two", board="daily")
     assert spent(made["platform"]) == before + found["rho_micro"]
