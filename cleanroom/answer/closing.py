@@ -208,6 +208,12 @@ def _has_members(side: Side, question: Question, given: crowd.CrowdAsked) -> boo
     return not crowd.gives(side.contract, given, release.first) or crowd_members.kept(side.home, side.contract, given)
 
 
+def _receiver(side: Side) -> str:
+    """Who is told whom the match found; of a crowd, who addresses people."""
+    term = side.contract.activation
+    return side.contract.match.receiver if side.crowd is None or term is None else term.receiver
+
+
 def _output(side: Side) -> str:
     """What the match told its receiver; of a crowd, between two parties the host learns whom it found in any case."""
     match = side.contract.match
@@ -371,7 +377,7 @@ def record(side: Side, signed: SignedReceipt, answer: pa.Table | None) -> None:
         if not receipt.tables:
             ledger.append("match", {
                 "contract": receipt.contract, "protocol": match.protocol, "transcript": receipt.transcript,
-                "host": match.host, "receiver": match.receiver, "output": _output(side),
+                "host": match.host, "receiver": _receiver(side), "output": _output(side),
             })  # fmt: skip
         kept = None if answer is None else stored_form(answer, signed)
         first = ledger.record_release(receipt, kept, side.asked_by)

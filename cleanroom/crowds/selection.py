@@ -4,7 +4,7 @@ A rule as people write it (pools, conditions, lists) becomes this one form; the 
 Nothing here reads data: cells are numbers of the annex, lists are named by their codes.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -161,8 +161,3 @@ def members_only_by(contract: Contract, selection: Selection, receiver: str) -> 
                 "Estimate the crowd by it, or agree on members = true for it.",
                 column=literal.column,
             )
-
-
-def by_owner(contract: Contract, selection: Selection) -> Mapping[str, tuple[Box, ...]]:
-    """Of every dataset of the room its part of every box."""
-    return {dataset.name: selection.of(dataset.name) for dataset in contract.datasets}

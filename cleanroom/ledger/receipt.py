@@ -81,6 +81,10 @@ class Receipt:
         for digest in (self.contract, self.question, self.transcript, self.table):
             if not is_digest(digest):
                 raise BadData("A digest in the receipt is not a SHA-256 in hex.")
+        if (self.crowd and not is_digest(self.crowd)) or any(
+            version.selected and not is_digest(version.selected) for version in self.datasets
+        ):
+            raise BadData("A digest in the receipt is not a SHA-256 in hex.")
         if not self.recipients or not self.purposes or not self.datasets:
             raise BadData("A receipt names datasets, recipients and purposes.")
         if self.tables and not len(self.datasets) == len(self.over) == 1:
