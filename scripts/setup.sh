@@ -1,6 +1,6 @@
 #!/bin/sh
 # Makes .venv with everything the project and its tests need; run by `make`, which skips it while the lock is unchanged.
-# What Debian splits off (venv, a PostgreSQL server for the tests) is installed when we may, else named.
+# What Debian splits off (venv; a PostgreSQL server and a browser for the tests) is installed when we may, else named.
 set -eu
 cd "$(dirname "$0")/.."
 python=${PYTHON:-}
@@ -25,6 +25,9 @@ if ! "$python" -c 'import ensurepip' 2>/dev/null; then
 fi
 if [ "${1:-}" = test ] && ! ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 && ! command -v initdb >/dev/null; then
   debian postgresql
+fi
+if [ "${1:-}" = test ] && ! command -v chromium >/dev/null && ! command -v chromium-browser >/dev/null; then
+  debian chromium
 fi
 
 [ -x .venv/bin/python ] && .venv/bin/python -m pip --version >/dev/null 2>&1 || { rm -rf .venv; "$python" -m venv .venv; }

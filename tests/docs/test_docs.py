@@ -19,14 +19,19 @@ from typer.testing import CliRunner
 
 import cli
 from cleanroom import lang
+from cleanroom.activation import rules
+from cleanroom.files import write_bytes
+from cleanroom.home import Home
 from cleanroom.rooms import draft
 from cleanroom.rooms.contract import Contract
-from cleanroom.rooms.terms import Column, Dataset, Match, Party, ReleaseRules, Slots
+from cleanroom.rooms.terms import Activation, Column, Dataset, Identity, Match, Party, ReleaseRules, Slots
+from connectors.private_domain.settings import load_settings
 from protocols.kernels.cache import caches
 from tests import near
 
 ROOT = Path(__file__).parents[2]
 READMES = {"en": "README.md", "zh": "README.zh-CN.md"}
+TUTORIALS = {"en": "docs/tutorial.md", "zh": "docs/tutorial.zh-CN.md"}
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 BLOCK = re.compile(r"^(?:<!-- (?P<mark>.+?) -->\n)?```(?P<kind>\w*)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
 NOT_RUN = ("not run by tests", "测试不运行")
@@ -115,10 +120,15 @@ def test_the_blocks_of_the_contracts_page_run_after_the_tours_files_are_made(tmp
     assert tour(ROOT / "docs" / "contract.md", tmp_path, runner=run_here) == 2
 
 
-def test_both_readmes_run_the_same_commands() -> None:
+@pytest.mark.parametrize("language", TUTORIALS)
+def test_the_blocks_of_the_tutorial_run_and_print_what_stands_below_them(language: str, tmp_path: Path) -> None:
+    assert tour(ROOT / TUTORIALS[language], tmp_path, language, run_here) == 5
+
+
+@pytest.mark.parametrize("pages", [READMES, TUTORIALS], ids=["readme", "tutorial"])
+def test_both_languages_run_the_same_commands(pages: dict[str, str]) -> None:
     english, chinese = (
-        [re.sub(r" +#.*", "", text) for _, kind, text in blocks(ROOT / name) if kind == "sh"]
-        for name in READMES.values()
+        [re.sub(r" +#.*", "", text) for _, kind, text in blocks(ROOT / name) if kind == "sh"] for name in pages.values()
     )
     assert english == chinese
 
@@ -137,11 +147,11 @@ def test_both_readmes_have_the_same_parts_and_tables() -> None:
 def test_blocks_that_are_not_run_are_make_targets_and_pip_only(path: Path) -> None:
     makefile = (ROOT / "Makefile").read_text("utf-8")
     for mark, kind, text in blocks(path):
-        assert kind in ("sh", "text", "toml"), f"a block of the unknown kind {kind!r}"
+        assert kind in ("sh", "text", "toml", "python", "json"), f"a block of the unknown kind {kind!r}"
         if not mark.startswith(NOT_RUN):
             continue
         for line in text.splitlines():
-            target = re.match(r"make (\w+)", line)
+            target = re.match(r"make ([\w-]+)", line)
             assert re.match(r"make |pip install |python3 -m venv ", line), line
             assert not target or re.search(rf"^{target[1]}:", makefile, re.MULTILINE), line
 
@@ -152,7 +162,7 @@ def prose(path: Path) -> str:
 
 @pytest.mark.parametrize("path", PAGES, ids=page_id)
 def test_links_lead_somewhere(path: Path) -> None:
-    for target in re.findall(r"\]\(([^)]+)\)", prose(path)):
+    for target in re.findall(r"\]\((?!https://)([^)]+)\)", prose(path)):
         file, _, anchor = target.partition("#")
         there = (path.parent / file).resolve() if file else path
         assert there.exists(), target
@@ -169,6 +179,12 @@ def test_files_and_tests_that_are_named_exist(path: Path) -> None:
 
 
 @cache
+def application() -> Any:
+    """The whole command, built once."""
+    return typer.main.get_command(cli.app)
+
+
+@cache
 def commands() -> dict[str, set[str]]:
     """Every command by its words, and its options."""
 
@@ -178,7 +194,7 @@ def commands() -> dict[str, set[str]]:
         for name, child in getattr(node, "commands", {}).items():
             yield from walk(child, f"{words} {name}")
 
-    return dict(walk(typer.main.get_command(cli.app), "cleanroom"))
+    return dict(walk(application(), "cleanroom"))
 
 
 @pytest.mark.parametrize("path", PAGES, ids=page_id)
@@ -187,9 +203,33 @@ def test_commands_and_options_that_are_named_exist(path: Path) -> None:
     named = re.findall(r"`(cleanroom [^`]+)`", prose(path)) + re.findall(r"^(cleanroom .+)$", text, re.MULTILINE)
     for line in named:
         words = re.split(r" [|>]", line)[0].split()
-        known = [" ".join(words[:n]) for n in (3, 2, 1) if " ".join(words[:n]) in commands()]
+        known = [" ".join(words[:n]) for n in (4, 3, 2, 1) if " ".join(words[:n]) in commands()]
         assert known[0] != "cleanroom" or words[1].startswith("-"), line
-        assert {word for word in words if word.startswith("--")} <= commands()[known[0]], line
+        below = [name for name in commands() if name == known[0] or ("…" in words and name.startswith(known[0] + " "))]
+        given = {word for word in words if word.startswith("--")}
+        assert given <= {option for name in below for option in commands()[name]}, line
+
+
+def typed(path: Path) -> Iterator[list[str]]:
+    """The commands of a page as somebody would type them, in words: of its blocks; of a how-to, of running text too."""
+    text = path.read_text("utf-8").replace("\\\n", " ")
+    lines = re.findall(r"^(cleanroom .+)$", text, re.MULTILINE)
+    if path.parent.name == "how-to":
+        lines += [line for line in re.findall(r"`(cleanroom [^`]+)`", prose(path)) if line not in commands()]
+    for line in lines:
+        words = shlex.split(re.split(r" {3,}(?![- ])", line)[0], comments=True)
+        ends = [place for place, word in enumerate(words) if word in (">", "|")]
+        yield words[1 : ends[0] if ends else None]
+
+
+@pytest.mark.parametrize("path", [path for path in PAGES if path.parent != ROOT], ids=page_id)
+def test_commands_have_the_arguments_that_they_need(path: Path) -> None:
+    for words in typed(path):
+        node = application()
+        while words and words[0] in getattr(node, "commands", {}):
+            node, words = node.commands[words[0]], words[1:]
+        if not getattr(node, "commands", {}):
+            node.make_context(" ".join(words), words)
 
 
 @pytest.mark.parametrize("name", READMES.values())
@@ -217,6 +257,20 @@ def test_the_example_of_a_contract_is_one(tmp_path: Path) -> None:
     assert without_salts(again) == without_salts(contract)
 
 
+@pytest.mark.parametrize("suffix", ["", ".zh-CN"], ids=["en", "zh"])
+def test_the_examples_of_settings_are_ones(suffix: str, tmp_path: Path) -> None:
+    """Of activation and of a private domain, as the program reads them."""
+    texts = {
+        name: next(text for _, kind, text in blocks(ROOT / "docs" / f"{name}{suffix}.md") if kind == "toml")
+        for name in ("activation", "private-domain")
+    }
+    home = Home.create(tmp_path / "home", "platform")
+    write_bytes(home.path / rules.FILE, texts["activation"].encode())
+    assert rules.load(home).push.keys() == {"message"}
+    (tmp_path / "domain.toml").write_text(texts["private-domain"], "utf-8")
+    assert [place.name for place in load_settings(tmp_path / "domain.toml").places] == ["mall"]
+
+
 def without_salts(contract: Contract) -> Contract:
     datasets = tuple(
         dataclasses.replace(
@@ -232,7 +286,7 @@ def test_every_field_of_a_contract_is_explained() -> None:
     implied = {"name", "parties", "datasets", "columns", "match", "release", "slots"}  # headings and table names
     fields = {
         f.name
-        for kind in (Contract, Party, Dataset, Column, Slots, Match, ReleaseRules)
+        for kind in (Contract, Party, Dataset, Identity, Column, Slots, Match, ReleaseRules, Activation)
         for f in dataclasses.fields(kind)
     }
     assert {name for name in fields - implied if f"`{name}`" not in text} == set()
