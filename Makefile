@@ -1,7 +1,7 @@
 # Two commands do everything, install included: `make demo` and `make test`.
 PY = .venv/bin/python
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-test warm-up demo test coverage test-dp faults soak bench-nodes install-check crash fuzz fuzz-sql lint bench okvs wheels lock clean
+.PHONY: help setup setup-test warm-up demo try screenshots docs test coverage test-dp faults soak bench-nodes install-check crash fuzz fuzz-sql lint bench okvs wheels lock clean
 
 help:            ## this list
 	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed 's/:.*##/ —/'
@@ -17,6 +17,15 @@ warm-up: setup   ## compile the fast kernels once
 
 demo: warm-up    ## the whole story on sample data; ends with the path of an HTML report
 	@.venv/bin/cleanroom demo --home demo-home --replace
+
+try: warm-up     ## a merchant, a platform, an operator and a provider on made-up people, with their consoles
+	@.venv/bin/cleanroom demo --serve --home try-home
+
+screenshots: setup-test ## every page of the console in both languages, widths and schemes; what axe and the clock say
+	$(PY) -m tests.console.browser.crawling docs/evidence/console.md
+
+docs: setup-test ## the documentation's site, into site/
+	$(PY) -m mkdocs build --strict
 
 lint: setup      ## style, types, layers
 	$(PY) -m ruff check . && $(PY) -m ruff format --check . && $(PY) -m mypy && .venv/bin/lint-imports --no-cache
@@ -71,4 +80,4 @@ lock:            ## renew requirements.lock (needs uv)
 	uv pip compile pyproject.toml --extra test --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --upgrade -o requirements.lock
 
 clean:           ## remove what was built
-	rm -rf .venv build *.egg-info .coverage* .mypy_cache .ruff_cache .pytest_cache .hypothesis demo-home
+	rm -rf .venv site screenshots try-home build *.egg-info .coverage* .mypy_cache .ruff_cache .pytest_cache .hypothesis demo-home

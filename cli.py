@@ -14,6 +14,7 @@ from cleanroom.commands import (
     catalogue,
     crowds,
     data,
+    doctor,
     gateway,
     grants,
     insight,
@@ -174,7 +175,7 @@ def demo(
         typer.Option(help="A marketer's story instead, from import to measured result: goods, leads or search."),
     ] = None,
     serve: Annotated[
-        bool, typer.Option("--serve", help="Nodes and the Qipan gateway on sample data, until told to stop.")
+        bool, typer.Option("--serve", help="Nodes with their consoles and the Qipan gateway on sample data.")
     ] = False,
     scale: Annotated[float, typer.Option(help="How many people; 1 is 23,570 members.")] = 0.5,
     json: Json = False,
@@ -281,4 +282,5 @@ def budget(
 
 
 serve.add(app)
+doctor.add(app)
 operations.add(app, rooms.app)

@@ -23,6 +23,7 @@ from connectors.doctor import examine
 from connectors.identity import every_digest
 from connectors.identity.forms import Form
 from connectors.importing import Importer, Used, spec_of
+from connectors.mapping import Mapping
 from connectors.memory import ArrowSource
 from connectors.open import open_source
 from connectors.source import Source
@@ -51,15 +52,16 @@ def doctor(file: str, on: str, named: str | None, mapping: str | None) -> dict[s
     }
 
 
-def add(home: Path, file: str, name: str, on: str, named: str | None, mapping: str | None, features: str | None,
-        as_of: str | None, progress: Callable[[str, str, int, int], None], *,
-        users: str | None = None) -> dict[str, Any]:  # fmt: skip
+def add(home: Path, file: str, name: str, on: str, named: str | None, mapping: str | Mapping | None,
+        features: str | None, as_of: str | None, progress: Callable[[str, str, int, int], None], *,
+        users: str | None = None, label: str = "") -> dict[str, Any]:  # fmt: skip
     """Import a source, or the features folded from a source of events, as a new version of the dataset `name`.
 
-    users: the users' table beside events that are folded to the standard columns.
+    users: the users' table beside events that are folded to the standard columns; label: what the source is called.
     """
     node = open_home(home)
-    wish = Wish(name, file, on, named, mapping, features, as_of, everything=True, users=users)
+    wish = Wish(name, file, on, named, mapping, features, as_of, everything=True, users=users,
+                label=label)  # fmt: skip
     result = import_source(node, wish, lambda rows: progress(node.party, "import", rows, 0))
     manifest = node.vault.manifest(name)
     with open_ledger(node) as ledger:
@@ -92,7 +94,11 @@ def forget(home: Path, people: str, on: str, named: str | None) -> dict[str, Any
     Raw identities are forgotten as every profile writes them; hashed ones only in the form in which they are given.
     """
     node = Home.open(home.expanduser())
-    source = _from_stdin(on) if people == "-" else open_source(people)
+    return forget_named(node, _from_stdin(on) if people == "-" else open_source(people), on, named)
+
+
+def forget_named(node: Home, source: Source, on: str, named: str | None) -> dict[str, Any]:
+    """The same for everyone in a source. Raises UsageError where it names nobody."""
     mapping = look(source, None)
     used = with_profiles(mapping, on, named)
     importer = Importer(source, spec_of(mapping, used))
@@ -114,6 +120,7 @@ def forget(home: Path, people: str, on: str, named: str | None) -> dict[str, Any
         "persons": funnel.unique,
         "datasets": dict(forgotten.datasets),
         "shared": forgotten.shared,
+        "epoch": forgotten.epoch,
         "losses": plain(funnel.losses),
         "form": next((form for form in importer.forms if form != "raw"), "raw"),
     }

@@ -42,20 +42,22 @@ class Wish:
     """What is to be imported, and how.
 
     on: the identity, or several between commas, of which the first valid one tells who a row is about; profile: of
-    every identity that is named, so it must know all their kinds (None: each kind's own).
+    every identity that is named, so it must know all their kinds (None: each kind's own); mapping: a TOML's path, or
+    all columns' roles; label: what the source is called in the vault, otherwise its own.
     """
 
     dataset: str
     source: str
     on: str = "phone"
     profile: str | None = None
-    mapping: str | None = None
+    mapping: str | Mapping | None = None
     features: str | None = None
     as_of: str | None = None
     by: tuple[str, ...] = ()
     sums: tuple[str, ...] = ()
     everything: bool = False
     users: str | None = None
+    label: str = ""
 
 
 def open_wish(wish: Wish, scratch: Path | None = None) -> Source:
@@ -72,8 +74,10 @@ def open_wish(wish: Wish, scratch: Path | None = None) -> Source:
     return fold(source, load_features(Path(wish.features)), as_day(wish.as_of)) if wish.features else source
 
 
-def look(source: Source, mapping: str | None) -> Mapping:
+def look(source: Source, mapping: str | Mapping | None) -> Mapping:
     """What each column of the source is taken for; a TOML mapping at the path `mapping` has the last word."""
+    if isinstance(mapping, Mapping):
+        return mapping
     first = next(iter(source.batches()), None)
     sample = first.table.slice(0, SAMPLE_ROWS) if first is not None else no_rows(source.schema)
     overrides = load_mapping(Path(mapping)) if mapping else None
@@ -99,7 +103,7 @@ def import_source(home: Home, wish: Wish, progress: Any = None) -> dict[str, Any
     spec = spec_of(mapping, used, columns=typed_columns(mapping, wish), consent=_consent(mapping))
     sums = tuple(mapping.find(name) for name in wish.sums)
     common = {
-        "source": source.label,
+        "source": wish.label or source.label,
         **_named(*used[0]),
         "columns": [{"header": c.header, "name": c.name, "kind": c.kind} for c in mapping.columns],
         **_of_events(source, wish),

@@ -2,6 +2,7 @@
 
 import ast
 import json
+import re
 import string
 from collections.abc import Iterator
 from functools import cache
@@ -76,10 +77,19 @@ def _of_call(path: Path, call: ast.Call, errors: set[str]) -> Iterator[str]:
             yield from _strings(call.args[place])
 
 
+@cache
+def of_templates() -> set[str]:
+    """Texts of the console's pages: t("…") in its templates."""
+    pages = (path.read_text("utf-8") for path in (ROOT / "cleanroom/console/templates").rglob("*.html"))
+    found = (re.findall(r"""\bt\(\s*(?:"((?:[^"\\\\]|\\\\.)*)"|'([^']*)')""", page) for page in pages)
+    return {double or single for page in found for double, single in page}
+
+
 def _wanted() -> set[str]:
     errors = _subclasses(ERRORS)
     calls = ((path, node) for path, tree in trees().items() for node in ast.walk(tree) if isinstance(node, ast.Call))
-    return {*TABLES, *(text for path, call in calls for text in _of_call(path, call, errors))} - {""}
+    texts = (text for path, call in calls for text in _of_call(path, call, errors))
+    return {*TABLES, *texts, *of_templates()} - {""}
 
 
 def _fields(text: str) -> set[str]:
@@ -91,13 +101,21 @@ def test_every_text_has_a_chinese_one() -> None:
     assert not missing, "\n".join(missing)
 
 
+def test_pages_say_nothing_in_one_language_alone() -> None:
+    """What stands between the marks of a template is shown as it is: names and signs alone."""
+    for path in (ROOT / "cleanroom/console/templates").rglob("*.html"):
+        marks = r"\{#.*?#\}|\{%.*?%\}|\{\{.*?\}\}|<!doctype[^>]*>|<[^>]*>|UTC|SHA-256|C-CARE"
+        page = re.sub(marks, " ", path.read_text("utf-8"), flags=re.DOTALL)
+        assert not re.findall(r"[A-Za-z]{3,}|[\u4e00-\u9fff]", page), path.name
+
+
 def test_translations_have_the_same_names_to_fill() -> None:
     wrong = [text for text, chinese in lang.catalogue().items() if _fields(text) != _fields(chinese)]
     assert not wrong
 
 
 def test_no_translation_is_left_over() -> None:
-    used = {*TABLES, *headers.canonical_kinds()} | {
+    used = {*TABLES, *headers.canonical_kinds(), *of_templates()} | {
         node.value
         for tree in trees().values()
         for node in ast.walk(tree)

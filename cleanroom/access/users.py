@@ -31,6 +31,10 @@ MOST_USERS, MOST_TOKENS = 10_000, 100
 """The latter of one user."""
 FREE_ATTEMPTS, MOST_WAIT = 5, 900
 """After so many failures in a row the wait doubles from one second on, up to so many seconds."""
+GRACE_SECONDS = 60
+"""For so long a session's token that was replaced is still good."""
+_LASTING = 22
+"""Signs, of 6 bits each."""
 _SLOTS = 4096
 _FORGET_SECONDS = 86_400
 _NAME = re.compile(r"[^\W\d_][\w.-]{0,63}")
@@ -118,6 +122,42 @@ def login(home: Home, name: str, password: str, *, now: dt.datetime | None = Non
 
     store.change(home, made)
     return secret
+
+
+def renewed(home: Home, token: str, after: float, *, now: dt.datetime | None = None) -> str:
+    """Another token for a session whose token is older than `after` seconds, ending when it did; else ''."""
+    moment, digest = now or _now(), _digest(token)
+    secret = lasting(token) + secrets.token_urlsafe(TOKEN_BYTES)
+
+    def is_due(each: Token) -> bool:
+        age, left = moment - dt.datetime.fromisoformat(each.created), dt.datetime.fromisoformat(each.expires) - moment
+        fits = each.session and hmac.compare_digest(each.digest, digest)
+        return fits and age.total_seconds() > after and left.total_seconds() > GRACE_SECONDS
+
+    def made(held: Accounts) -> Accounts:
+        old = next((each for each in held.tokens if is_due(each)), None)
+        if old is None:
+            return held
+        ending = replace(old, expires=_text(moment + dt.timedelta(seconds=GRACE_SECONDS)))
+        fresh = replace(old, id=secrets.token_hex(6), digest=_digest(secret), created=_text(moment))
+        return held.with_token(ending).with_token(fresh)
+
+    if not any(map(is_due, store.load(home).tokens)):
+        return ""
+    kept = store.change(home, made)
+    return secret if any(each.digest == _digest(secret) for each in kept.tokens) else ""
+
+
+def lasting(token: str) -> str:
+    """The part of a session's token that stays when it is renewed; alone it opens nothing."""
+    return token[: len(PREFIX) + _LASTING]
+
+
+def end_session(home: Home, token: str) -> None:
+    """The end of a session, by its token; nothing where it has ended."""
+    digest = _digest(token)
+    store.change(home, lambda held: replace(held, tokens=tuple(
+        each for each in held.tokens if not (each.session and hmac.compare_digest(each.digest, digest)))))  # fmt: skip
 
 
 def issue(home: Home, name: str, title: str, days: int, *, now: dt.datetime | None = None) -> tuple[str, Token]:

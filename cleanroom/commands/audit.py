@@ -39,6 +39,26 @@ def audit_verify(
 
 
 @terminal.command(
+    app, "seen", "What each other party learned, and what you did, day by day, from your own ledger.",
+    "cleanroom audit seen --party platform --days 7",
+)  # fmt: skip
+def audit_seen(
+    party: Annotated[str, typer.Option(help="What this party alone learned.")] = "",
+    room: Annotated[str, typer.Option("--room", help="Of this room.")] = "",
+    days: Annotated[int, typer.Option(help="So many days.")] = 30,
+    until: Annotated[str, typer.Option(help="The last day, as 2026-01-31; otherwise today.")] = "",
+    home: HomeOption = DEFAULT_HOME,
+    json: Json = False,
+) -> None:
+    """Read it."""
+    from cleanroom.seen import told
+    from cleanroom.terminal.audit import seen_shown
+
+    result = told(home, party=party, room=room, days=days, until=until)
+    show.result(result, json, lambda console: seen_shown(console, result))
+
+
+@terminal.command(
     app, "export", "Write this node's ledger, checked, into one file for an auditor without a node.",
     "cleanroom audit export ledger.jsonl --home demo-home",
 )  # fmt: skip

@@ -5,11 +5,10 @@ Everything on it is made up. The first report date lies fifteen days back, so th
 
 import datetime as dt
 import shutil
-from collections.abc import Callable, Iterable
-from contextlib import ExitStack
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 from cleanroom import boards, planning
 from cleanroom.demo import market
@@ -23,9 +22,8 @@ from cleanroom.importing import as_day
 from cleanroom.insight import views
 from cleanroom.insight.care import EIGHT
 from cleanroom.node.local import Progress
-from cleanroom.node.parties import Meeting, Parties, usual
+from cleanroom.node.parties import Meeting
 from cleanroom.privacy.ranges import size_range
-from cleanroom.rooms.contract import Contract
 
 Facts = dict[str, Any]
 DAYS = 14
@@ -33,43 +31,6 @@ DAYS = 14
 RESULTS = "results"
 LEAST_SCALE = 0.3
 """Of the market: the crowds of the scenes reach the floor of 1,000 matched people from here on."""
-
-
-class Together:
-    """The parties of the scene's room, met once for all its runs: starting their processes takes most of a run's time.
-
-    Use it in a `with`.
-    """
-
-    def __init__(self) -> None:
-        self._stack = ExitStack()
-        self._met: Parties | None = None
-
-    def __call__(self, home: Home, contract: Contract, names: Iterable[str], progress: Progress | None) -> Parties:
-        """All of them, whoever is named: a `Meeting`."""
-        if self._met is None:
-            every = [each.name for each in contract.parties]
-            self._met = self._stack.enter_context(usual(home, contract, every, progress))
-        return _Here(self._met)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *failure: object) -> None:
-        self._stack.close()
-
-
-class _Here:
-    """Parties for one run, who stay for the next."""
-
-    def __init__(self, met: Parties) -> None:
-        self.call = met.call
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *failure: object) -> None:
-        """They stay."""
 
 
 @dataclass(frozen=True)

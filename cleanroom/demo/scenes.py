@@ -8,9 +8,10 @@ from pathlib import Path
 
 from cleanroom.demo import scene_goods, scene_leads, scene_search, scene_stage
 from cleanroom.demo.scene_report import write_report
-from cleanroom.demo.scene_stage import RESULTS, Facts, Stage, Together
+from cleanroom.demo.scene_stage import RESULTS, Facts, Stage
 from cleanroom.errors import UsageError
 from cleanroom.node.local import Progress
+from cleanroom.node.together import Together
 
 SCENES: Mapping[str, Callable[[Stage], Facts]] = {
     "goods": scene_goods.told,

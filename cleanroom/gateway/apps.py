@@ -3,6 +3,7 @@
     key          the gateway's RSA key, wrapped by the home's root key
     apps.json    app ids with their public keys, each for one room
     seen.sqlite  calls that changed something, for as long as they could be repeated (cleanroom.gateway.replay)
+    calls.sqlite the last calls, without their contents (cleanroom.gateway.calls)
 An app's private key is shown once, when it is made, and not kept.
 """
 

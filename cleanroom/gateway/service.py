@@ -13,6 +13,7 @@ from cleanroom.errors import KNOWN, our_mistake
 from cleanroom.gateway import envelope, signing
 from cleanroom.gateway.apps import App, Apps
 from cleanroom.gateway.background import Background
+from cleanroom.gateway.calls import Calls
 from cleanroom.gateway.codes import Fault
 from cleanroom.gateway.envelope import Known
 from cleanroom.gateway.fields import Fields
@@ -34,6 +35,7 @@ class Service:
         self._apps, self._shelf = Apps(home), Shelf(home)
         self._key = self._apps.key()
         self._seen = Seen(self._apps.folder / "seen.sqlite")
+        self._calls = Calls(self._apps.folder)
         self._lock = threading.Lock()
         self._marked: tuple[int, ...] = (-1,)
         self._known: dict[str, Known] = {}
@@ -65,14 +67,18 @@ class Service:
         except Exception as error:  # noqa: BLE001 - the last stop: a caller gets an answer, the log our mistake's place
             inner = Fault("isp.unknow-error").plain()
             self._log("gateway.mistake", method=told or "", text=str(our_mistake(error)))
-        self._log("gateway.call", method=told or "", app=app, code=inner["code"], sub_code=inner.get("sub_code", ""),
-                  ms=round(1000 * (time.perf_counter() - start), 1))  # fmt: skip
+        self._told(told or "", app, inner["code"], inner.get("sub_code", ""), 1000 * (time.perf_counter() - start))
         return envelope.sealed(self._key, told, inner)
 
     def refuse(self, fault: Fault) -> bytes:
         """The signed answer to what was not read."""
-        self._log("gateway.call", method="", app="", code=fault.code, sub_code=fault.sub_code, ms=0.0)
+        self._told("", "", fault.code, fault.sub_code, 0.0)
         return envelope.sealed(self._key, None, fault.plain())
+
+    def _told(self, method: str, app: str, code: str, sub_code: str, ms: float) -> None:
+        """One call in the log, and in the list for its integrators."""
+        self._log("gateway.call", method=method, app=app, code=code, sub_code=sub_code, ms=round(ms, 1))
+        self._calls.add(method, app, code, sub_code, round(ms, 1))
 
     def _find(self, app_id: str) -> Known | None:
         """The app, unless it is revoked; as the file says now."""
@@ -92,6 +98,7 @@ class Service:
         """Wait for runs under way, and let go of the files."""
         self._work.close()
         self._seen.close()
+        self._calls.close()
 
     def __enter__(self) -> "Service":
         return self

@@ -4,10 +4,15 @@ import functools
 import json
 import locale
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from importlib import resources
 
 LANGUAGES = ("en", "zh")
 _current = "en"
+_spoken: ContextVar[str] = ContextVar("spoken", default="")
+"""The language of what is under way here alone; "" for that of the process."""
 
 
 def choose(wanted: str | None = None) -> str:
@@ -24,15 +29,24 @@ def by_locale() -> str:
     return "zh" if first.lower().startswith(("zh", "chinese")) else "en"
 
 
+@contextmanager
+def speaking(language: str) -> Iterator[None]:
+    """What is done inside speaks this language, whatever others in this process speak."""
+    before = _spoken.set(language)
+    try:
+        yield
+    finally:
+        _spoken.reset(before)
+
+
 def current() -> str:
     """The language now in force."""
-    return _current
+    return _spoken.get() or _current
 
 
 def t(text: str, /, **params: object) -> str:
     """`text` in the current language, with its `{names}` filled; untranslated texts stay English."""
-    if _current == "zh":
-        text = catalogue().get(text, text)
+    text = catalogue_text(text)
     return text.format(**params) if params else text
 
 
@@ -45,7 +59,7 @@ def explain(error: Exception) -> tuple[str, str]:
 
 def catalogue_text(text: str) -> str:
     """`text` translated but not filled."""
-    return catalogue().get(text, text) if _current == "zh" else text
+    return catalogue().get(text, text) if current() == "zh" else text
 
 
 def known(text: str) -> bool:

@@ -6,6 +6,7 @@ No secret is ever a setting: a setting names the file that holds one. An unknown
 """
 
 import dataclasses
+import ipaddress
 import os
 import re
 import tomllib
@@ -26,6 +27,9 @@ RUN_APPROVALS = ("contract", "ask")
 _SCHEME = "grpc+tls"
 _MOST_BYTES = 1 << 16
 _HOUR = 3600.0
+_TRUTHS = {"true": True, "1": True, "false": False, "0": False}
+"""What the environment writes for a setting that is on or off."""
+_HOST_NAME = re.compile(r"(?!-)[A-Za-z0-9-]{1,63}(\.[A-Za-z0-9-]{1,63})*|\[[0-9a-fA-F:.]+\]")
 
 
 def _setting(text: str, default: Any, least: float = 0, most: float = 0) -> Any:
@@ -112,6 +116,16 @@ class Config:
         "Where /health, /ready and /metrics are served, as HOST:PORT; empty: nowhere.", "127.0.0.1:8816"
     )
     socket: str = _setting("The Unix socket of this node's users; empty: node.sock in the home.", "")
+    console: bool = _setting("Serve the console, the node's own web page.", False)
+    console_listen: str = _setting(
+        "Where browsers reach the console, as HOST:PORT; beyond this machine it needs a certificate.", "127.0.0.1:8817"
+    )
+    console_certificate: str = _setting("A PEM file of the console's certificate and its chain; empty for none.", "")
+    console_key: str = _setting("A PEM file of mode 0600 with that certificate's private key; empty for none.", "")
+    console_names: tuple[str, ...] = _setting(
+        "Host names by which browsers reach the console beside console_listen; it answers to no other.", ()
+    )
+    console_upload_mb: int = _setting("The largest file that the console takes, in MB.", 512, 1, 4096)
     limits: Limits = Limits()
     times: Times = Times()
     approval: Approval = Approval()
@@ -123,7 +137,7 @@ class Config:
             raise _unfit("role", ", ".join(ROLES))
         if self.approval.runs not in RUN_APPROVALS:
             raise _unfit("approval.runs", ", ".join(RUN_APPROVALS))
-        for name in ("listen", "metrics"):
+        for name in ("listen", "metrics", "console_listen"):
             if getattr(self, name):
                 _setting_fits(name, "HOST:PORT", address, getattr(self, name))
         if self.url:
@@ -132,6 +146,7 @@ class Config:
             raise _unfit("notices.webhook", "https://…")
         if self.notices.smtp_host and not (self.notices.sender and self.notices.to):
             raise UsageError("Mail needs notices.sender and notices.to.", "Name them, or leave smtp_host empty.")
+        _check_console(self)
 
 
 TABLES: dict[str, type[Any]] = {"limits": Limits, "times": Times, "approval": Approval, "notices": Notices,
@@ -196,6 +211,29 @@ def dialled(url: str) -> tuple[str, int]:
     return host, port
 
 
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches what listens there; a name but localhost may be anything."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _check_console(config: Config) -> None:
+    """Raises UsageError where the console could not be served, or would be served to others without TLS."""
+    if config.console and not config.console_listen:
+        raise _unfit("console_listen", "HOST:PORT")
+    if any(not _HOST_NAME.fullmatch(name) for name in config.console_names):
+        raise _unfit("console_names", '["console.example"]')
+    if bool(config.console_certificate) != bool(config.console_key):
+        raise UsageError("console_certificate and console_key belong together.", "Name both files, or none.")
+    if config.console and not config.console_certificate and not is_loopback(address(config.console_listen)[0]):
+        raise UsageError(
+            "Beyond this machine the console is served with TLS only.",
+            "Name the files console_certificate and console_key, or let console_listen be 127.0.0.1:8817.",
+        )
+
+
 def _parsed(text: str) -> dict[str, Any]:
     try:
         given = tomllib.loads(text)
@@ -227,6 +265,8 @@ def _override(given: dict[str, Any], variable: str, text: str) -> None:
     value: Any = text
     if isinstance(setting.default, tuple):
         value = tuple(part.strip() for part in text.split(",") if part.strip())
+    elif isinstance(setting.default, bool):
+        value = _TRUTHS.get(text.strip().lower())
     elif isinstance(setting.default, int | float):
         try:
             value = type(setting.default)(text)
@@ -272,7 +312,7 @@ def _check(name: str, setting: "dataclasses.Field[Any]", value: Any, line: int, 
     elif kind is int:
         fits = type(value) is int and least <= value <= most
     else:
-        fits = type(value) is str
+        fits = type(value) is kind
     if not fits:
         raise _unfit(variable or name, _wanted(setting), line)
 
@@ -280,6 +320,8 @@ def _check(name: str, setting: "dataclasses.Field[Any]", value: Any, line: int, 
 def _wanted(setting: "dataclasses.Field[Any]") -> str:
     if isinstance(setting.default, tuple):
         return '["…"]'
+    if isinstance(setting.default, bool):
+        return "true, false"
     return t("{least} to {most}", **_bounds(setting)) if setting.metadata["most"] else '"…"'
 
 
@@ -292,6 +334,8 @@ def _line(setting: "dataclasses.Field[Any]", value: Any) -> str:
     """`key = value` as TOML; commented out where it is the default."""
     if isinstance(value, tuple):
         text = "[" + ", ".join(_quoted(each) for each in value) + "]"
+    elif isinstance(value, bool):
+        text = str(value).lower()
     else:
         text = _quoted(value) if isinstance(value, str) else repr(value)
     return f"{'# ' if value == setting.default else ''}{setting.name} = {text}"

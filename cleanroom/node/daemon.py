@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from typing import Any
 
+from cleanroom import uploads
 from cleanroom.access import portfolio
 from cleanroom.activation import keeping
 from cleanroom.crowds import messages as crowd_messages
@@ -23,6 +24,7 @@ from cleanroom.home import Home
 from cleanroom.keys import SecretAccess
 from cleanroom.node import certificate, config, notices, renewals
 from cleanroom.node.approvals import Approvals
+from cleanroom.node.console import Console
 from cleanroom.node.control import known_error
 from cleanroom.node.door import Door, Reception
 from cleanroom.node.flight import Server
@@ -78,6 +80,7 @@ class Node:
         self._server: Server | None = None
         self._shown: tuple[bytes, bytes] | None = None
         self._endpoint: Endpoint | None = None
+        self._console = Console(home.path, self.log)
         self._counted: dict[int, tuple[int, int, int]] = {}
 
     def _answers(self) -> dict[str, Callable[[Peer, dict[str, Any]], dict[str, Any]]]:
@@ -90,7 +93,7 @@ class Node:
             "run.end": self._runs.called_off,
             "act": self._door.request,
             "act.job": self._door.followed,
-            "ping": lambda peer, body: {},
+            "ping": lambda peer, body: {"time": dt.datetime.now(dt.UTC).isoformat(timespec="milliseconds")},
         }
         return {name: self._counting(name, answer) for name, answer in answers.items()}
 
@@ -127,6 +130,7 @@ class Node:
             (self._tick, 1.0),
         ):
             threading.Thread(target=self._often, args=(work, seconds), name=work.__name__, daemon=True).start()
+        self._console.start(wanted=self.config.console)
         while not self._stopping.wait(TICK_SECONDS):
             self._once("jobs", self._take_jobs)
             self._once("listen", self._listen)
@@ -139,6 +143,7 @@ class Node:
 
     def _drain(self) -> None:
         self.log("stopping", running=len(self._workers))
+        self._console.stop()
         until = time.monotonic() + _DRAIN_SECONDS
         while self._workers and time.monotonic() < until:
             time.sleep(TICK_SECONDS)
@@ -396,6 +401,7 @@ class Node:
             self._jobs.forget_older(_KEEP_JOBS_DAYS)
             self._post.forget_old()
             keeping.sweep(self.home)
+            uploads.tidy(self.home)
 
     def _measure(self) -> None:
         links = self._runs.carried()

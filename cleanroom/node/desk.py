@@ -17,7 +17,7 @@ from cleanroom.access import delegating
 from cleanroom.errors import KNOWN, UsageError
 from cleanroom.home import Home
 from cleanroom.lang import t
-from cleanroom.node import certificate, config
+from cleanroom.node import certificate, config, console
 from cleanroom.node.approvals import Approval, Approvals
 from cleanroom.node.control import unpack_error
 from cleanroom.node.local import Progress
@@ -28,10 +28,10 @@ from cleanroom.node.state import State
 from cleanroom.node.submitted import awaited, check_running, is_running
 from cleanroom.operations import statement
 
-KINDS = ("query", "match", "plan", "refresh", "export", "replay", "board", "crowd", "activate", "insight")
+KINDS = ("query", "match", "plan", "refresh", "export", "replay", "board", "crowd", "activate", "insight", "campaign")
 """Jobs that a person or a schedule may ask for."""
 _NEEDS = {"refresh": ("dataset", "source"), "export": ("file",), "replay": ("file",),
-          "activate": ("crowd", "channel", "purpose")}  # fmt: skip
+          "activate": ("crowd", "channel", "purpose"), "campaign": ("campaign",)}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -232,6 +232,7 @@ def status(path: Path) -> dict[str, Any]:
             "listen": settings.listen,
             "url": settings.url,
             "metrics": settings.metrics,
+            "console": console.address(home),
             "certificate_ends": own.ends.isoformat(),
             "certificate_days": (own.ends - now).days,
             "jobs": counts,

@@ -41,6 +41,8 @@ _JOBS = {"query": ("query", {"sql", "template", "values", "within"}), "plan": ("
          "members": ("export", {"file"}), "insight": ("insight", insight_wishes.TAKES),
          "crowd": ("crowd", wishes.CROWD_TAKES), "activate": ("activate", wishes.ACTIVATE_TAKES)}  # fmt: skip
 """Calls that become jobs: the kind of job, and the arguments that it may have."""
+_OF_CONSOLE = {"match": "query", "campaign": "crowd", "examine": "import", "forget": "forget", "replay": "audit"}
+"""Kinds of jobs that the console begins beside these, and the call that each was checked as."""
 _PLACES = {"source": "incoming", "file": "outgoing"}
 """Arguments that name a file: by its name, in a folder of the home that is for this."""
 _PLACED = {*_PLACES, "path"}
@@ -84,7 +86,7 @@ class Door:
 
     def check_again(self, job: Job) -> None:
         """When a job begins: whoever asked for it may still. Raises as `call`."""
-        call = _call_of(job)
+        call = _call_of(job) or _OF_CONSOLE.get(job.kind)
         if call is not None:
             acting.check_again(self._home, job.asked_by, call, job.room, job.arguments)
 

@@ -86,7 +86,12 @@ def export(home: Home, room: str, arguments: dict[str, Any], parties: Afar, step
 
 def refresh(home: Home, room: str, arguments: dict[str, Any], parties: Afar, step: Step) -> dict[str, Any]:
     """A dataset imported anew from its source, then (where a room is named) matched, by what changed where the room
-    allows updates. arguments: dataset, source; where they are not as usual on, profile, mapping, features, as_of."""
+    allows updates. arguments: dataset, source; where they are not as usual on, profile, mapping, features, as_of; or
+    dataset and upload, the number of a file that a user has brought and looked at."""
+    if "upload" in arguments:
+        from cleanroom import uploaded
+
+        return uploaded.imported(home, needed(arguments, "upload"), needed(arguments, "dataset"), step)
     given = {name: arguments.get(name) for name in ("profile", "mapping", "features", "as_of")}
     added = datasets.add(
         home.path, needed(arguments, "source"), needed(arguments, "dataset"), str(arguments.get("on", "phone")),
@@ -95,6 +100,20 @@ def refresh(home: Home, room: str, arguments: dict[str, Any], parties: Afar, ste
     )  # fmt: skip
     matched = match(home, room, {}, parties, step) if room else None
     return {"dataset": added["dataset"], "version": added["version"], "rows": added["rows"], "match": matched}
+
+
+def examine(home: Home, room: str, arguments: dict[str, Any], parties: Afar, step: Step) -> dict[str, Any]:
+    """What an upload holds, row by row accounted for; kept sealed beside it. arguments: upload."""
+    from cleanroom import uploaded
+
+    return uploaded.examined(home, needed(arguments, "upload"), step)
+
+
+def forget(home: Home, room: str, arguments: dict[str, Any], parties: Afar, step: Step) -> dict[str, Any]:
+    """The persons of a list that a user has brought, forgotten in all datasets. arguments: upload."""
+    from cleanroom import uploaded
+
+    return uploaded.forgotten(home, needed(arguments, "upload"))
 
 
 def board(home: Home, room: str, arguments: dict[str, Any], parties: Afar, step: Step) -> dict[str, Any]:
@@ -135,6 +154,38 @@ def lookalike(home: Home, room: str, arguments: dict[str, Any], parties: Afar, s
     return lookalike_making.work(home, room, arguments, parties, step)
 
 
+def spread(home: Home, room: str, arguments: dict[str, Any], parties: Afar, step: Step) -> dict[str, Any]:
+    """A lookalike asked for. arguments: seed, name, count, include, channels, external; the same external code again is
+    the same lookalike."""
+    from cleanroom.crowds import desk  # the gate, plans
+
+    made = desk.spread(
+        home.path, room, needed(arguments, "name"), needed(arguments, "seed"), int(arguments.get("count", 0)),
+        arguments.get("include") is True, tuple(map(str, arguments.get("channels", ()))),
+        external=needed(arguments, "external"), meeting=parties.meeting,
+    )  # fmt: skip
+    return {"crowd": made.code}
+
+
+def gain(home: Home, room: str, arguments: dict[str, Any], parties: Afar, step: Step) -> dict[str, Any]:
+    """How like its seed a lookalike is; what was counted is not counted again. arguments: crowd."""
+    from cleanroom.crowds import lookalike_asking
+
+    found = lookalike_asking.gain(home.path, room, needed(arguments, "crowd"), meeting=parties.meeting)
+    return {"crowd": needed(arguments, "crowd"), "tenths": len(found)}
+
+
+def campaign(home: Home, room: str, arguments: dict[str, Any], parties: Afar, step: Step) -> dict[str, Any]:
+    """A campaign measured; the same data again cost nothing. arguments: campaign, within, reach, attribution (yes)."""
+    from cleanroom.campaigns import running  # numpy's statistics, the gate
+
+    found = running.measure(
+        home.path, room, needed(arguments, "campaign"), within=arguments.get("within") or None,
+        reach=arguments.get("reach") == "yes", touches=arguments.get("attribution") == "yes", meeting=parties.meeting,
+    )  # fmt: skip
+    return {"campaign": found["name"], "receipts": found["measured"]["receipts"]}
+
+
 def needed(arguments: Mapping[str, Any], name: str) -> str:
     """An argument that a job cannot do without. Raises UsageError."""
     if not isinstance(arguments.get(name), str):
@@ -146,4 +197,6 @@ Kind = Callable[[Home, str, dict[str, Any], Afar, Step], dict[str, Any]]
 KINDS: dict[str, Kind] = {
     "run": run, "query": query, "match": match, "plan": plan, "replay": replay, "export": export, "refresh": refresh,
     "board": board, "crowd": crowd, "activate": activate, "insight": insight, "lookalike": lookalike,
+    "spread": spread, "gain": gain, "campaign": campaign,
+    "examine": examine, "forget": forget,
 }  # fmt: skip

@@ -6,6 +6,7 @@ from rich.console import Console
 
 from cleanroom.lang import t
 from cleanroom.ledger.spending import as_rho
+from cleanroom.seen import said
 from cleanroom.terminal import show
 from cleanroom.terminal.rooms import steps_shown
 
@@ -60,3 +61,20 @@ def _compare(console: Console, result: dict[str, Any]) -> None:
         show.line(console, t("A contract that entries name is not here: {digest}", digest=digest))
     show.line(console, t("Compare fingerprints and contracts with the parties by another way: nothing else says whose "
                          "keys they are."))  # fmt: skip
+
+
+def seen_shown(console: Console, result: dict[str, Any]) -> None:
+    """Day by day who learned what, and what each did not."""
+    show.fact(console, t("Days"), f"{result['from']} – {result['to']}")
+    for each in result["days"]:
+        days = each["from"] if each["from"] == each["to"] else f"{each['from']} – {each['to']}"
+        if not each["facts"]:
+            show.line(console, t("{day}: nothing was learned.", day=days))
+            continue
+        rows = [(t(fact["learner"]), said(fact["template"], fact["params"]), fact["room"]) for fact in each["facts"]]
+        show.table(console, days, (t("party"), t("what it learned"), t("Room")), rows)
+    for each in result["parties"]:
+        console.print()
+        console.print(t("What {party} did not learn", party=t(each["name"])), style="bold", markup=False)
+        for sentence in each["not"]:
+            show.line(console, said(sentence["template"], sentence["params"]))

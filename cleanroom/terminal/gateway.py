@@ -32,8 +32,11 @@ def _demo(console: Console, result: dict[str, Any]) -> None:
         show.fact(console, t("Node of {party}", party=t(party)), url)
     for name in ("gateway", "app_id", "app_private_key", "gateway_public_key"):
         show.fact(console, name, result[name])
-    for each in result["logins"]:
-        show.fact(console, t("Login"), f"{each['user']} / {each['password']}")
+    for party, url in result["consoles"].items():
+        show.fact(console, t("Console of {party}", party=t(party)), url)
+        for each in result["logins"]:
+            if each["party"] == party:
+                show.line(console, f"  {t(each['role'])}: {each['user']} / {each['password']}")
     if not result["sdk"]:
         show.line(console, t("The SDK reaches port 80 alone, which is taken or not allowed here."), "!")
     show.line(console, t("All persons are made up. Ctrl-C ends it."))

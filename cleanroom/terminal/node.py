@@ -22,6 +22,8 @@ def status_shown(console: Console, found: dict[str, Any]) -> None:
     if "listen" in found:
         _say(console, _where(found))
         _say(console, t("certificate ends in {days} days", days=found["certificate_days"]))
+    if found.get("console"):
+        _say(console, f"{t('console')} {found['console']}")
     jobs = ", ".join(f"{t(state)} {count}" for state, count in sorted(found["jobs"].items())) or "-"
     _say(console, f"{t('jobs')} {jobs}")
     if found["approvals"]:

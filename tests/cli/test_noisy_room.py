@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from cleanroom.analyst import Room
+from cleanroom.api import Room
 from cleanroom.errors import Refused
 from tests.cli.support import Done, phone, process
 
@@ -118,7 +118,7 @@ def test_the_same_from_python(home: Path) -> None:
     assert answer.price is not None
     assert "± 39" in answer.said()
     assert "± 39" in answer.chart().svg
-    assert "<td>a</td>" in answer._repr_html_()
+    assert ">a</td>" in answer._repr_html_()
     assert room.query("SELECT COUNT(*) FROM crm").within is None
     with pytest.raises(Refused):
         room.query("SELECT COUNT(*) FROM users")

@@ -134,7 +134,8 @@ def test_a_demo_is_made_once_and_served_again_with_a_new_app(
     monkeypatch.setattr("cleanroom.demo.market.ROOM", ROOM)
     made, again = demo.prepare(held), demo.prepare(held)
     assert made["app_id"] != again["app_id"]
-    assert {each["role"] for each in made["logins"]} == {"marketer", "analyst", "approver"}
+    assert {each["role"] for each in made["logins"]} == set(demo.LOGINS["merchant"])
+    assert {each["party"] for each in made["logins"]} == {"merchant"}
     found: list[dict[str, object]] = []
 
     def told(result: dict[str, object]) -> None:
@@ -146,4 +147,5 @@ def test_a_demo_is_made_once_and_served_again_with_a_new_app(
     for number, handler in zip((signal.SIGTERM, signal.SIGINT), before, strict=True):
         signal.signal(number, handler)
     assert {"gateway", "app_id", "app_private_key", "gateway_public_key", "console", "logins"} <= found[0].keys()
+    assert found[0]["consoles"] == {"merchant": found[0]["console"]}
     assert str(found[0]["gateway"]).startswith("http://127.0.0.1")

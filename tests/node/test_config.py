@@ -29,6 +29,8 @@ def refused(folder: Path, text: str | None, **environment: str) -> str:
 def test_what_is_not_set_is_as_documented(tmp_path: Path) -> None:
     assert loaded(tmp_path, 'role = "merchant"') == Config(
         role="merchant", listen="127.0.0.1:8815", url="", metrics="127.0.0.1:8816", socket="",
+        console=False, console_listen="127.0.0.1:8817", console_certificate="", console_key="", console_names=(),
+        console_upload_mb=512,
         limits=Limits(runs=2, links=64, window_bytes=16 << 20, jobs_waiting=1_000, runs_per_peer_per_day=1_000),
         times=Times(connect=10.0, silent=60.0, resume=120.0, skew=300.0, job=21600.0, retry_first=5.0,
                     retries=10),
@@ -82,6 +84,22 @@ MISTAKES = {
     "a text for a number": ('[limits]\nruns = "two"', "Line 2", "limits.runs", "1 to 64"),
     "a number with a point": ("[limits]\nruns = 2.0", "Line 2", "limits.runs"),
     "true for a number": ("[limits]\nruns = true", "Line 2", "limits.runs"),
+    "a number for true": ('role = "merchant"\nconsole = 1', "Line 2", "console", "true, false"),
+    "a text for true": ('role = "merchant"\nconsole = "true"', "Line 2", "console", "true, false"),
+    "a console for others without TLS": (
+        'role = "merchant"\nconsole = true\nconsole_listen = "0.0.0.0:8817"',
+        "TLS",
+        "console_certificate",
+        "console_key",
+    ),
+    "a console by a name without TLS": (
+        'role = "merchant"\nconsole = true\nconsole_listen = "node.example:8817"',
+        "TLS",
+    ),
+    "a certificate without a key": ('role = "merchant"\nconsole_certificate = "a.pem"', "console_key", "Name both"),
+    "a console nowhere": ('role = "merchant"\nconsole = true\nconsole_listen = ""', "console_listen", "HOST:PORT"),
+    "an address for a name": ('role = "merchant"\nconsole_names = ["https://a"]', "console_names"),
+    "too large uploads": ('role = "merchant"\nconsole_upload_mb = 5000', "Line 2", "1 to 4096"),
     "none at all": ("[limits]\nruns = 0", "Line 2", "1 to 64"),
     "too many": ("[limits]\nlinks = 5000", "Line 2", "1 to 4096"),
     "no number": ("[times]\nsilent = nan", "Line 2", "times.silent"),
@@ -121,6 +139,31 @@ def test_mistakes_of_the_environment_are_named_by_the_variable(tmp_path: Path) -
     assert "CLEANROOM_NODE_TIMES_SILENT" in refused(tmp_path, role, CLEANROOM_NODE_TIMES_SILENT="nan")
 
 
+def test_on_and_off_by_file_and_by_environment(tmp_path: Path) -> None:
+    assert loaded(tmp_path, 'role = "merchant"\nconsole = true').console is True
+    for text, wanted in (("true", True), ("1", True), ("False", False), ("0", False)):
+        assert loaded(tmp_path, None, CLEANROOM_NODE_CONSOLE=text).console is wanted
+    assert "true, false" in refused(tmp_path, None, CLEANROOM_NODE_CONSOLE="yes")
+    assert "TLS" in refused(tmp_path, None, CLEANROOM_NODE_CONSOLE_LISTEN="[2001:db8::1]:8817")
+
+
+@pytest.mark.parametrize("listen", ["127.0.0.1:0", "[::1]:8817", "localhost:8817", "127.8.0.1:1"])
+def test_a_console_for_this_machine_needs_no_certificate(tmp_path: Path, listen: str) -> None:
+    assert loaded(tmp_path, f'role = "merchant"\nconsole = true\nconsole_listen = "{listen}"').console
+
+
+def test_a_console_for_others_has_a_certificate_and_names(tmp_path: Path) -> None:
+    text = """
+        role = "merchant"
+        console = true
+        console_listen = "0.0.0.0:443"
+        console_certificate = "/etc/cleanroom/console.pem"
+        console_key = "/etc/cleanroom/console.key"
+        console_names = ["console.example", "10.0.0.1", "[2001:db8::1]"]
+    """
+    assert loaded(tmp_path, text).console_names[0] == "console.example"
+
+
 def test_a_link_or_a_huge_file_is_not_read(tmp_path: Path) -> None:
     (tmp_path / "elsewhere").write_text('role = "merchant"')
     (tmp_path / "node.toml").symlink_to("elsewhere")
@@ -146,8 +189,9 @@ def test_what_is_written_is_read_again_and_explains_every_key(
 ) -> None:
     monkeypatch.setattr(lang, "_current", language)
     wanted = Config(
-        "auditor", "", "grpc+tls://node.example:1", "", ODD, Limits(runs=3), Times(connect=0.25),
-        Approval(approvers=("ada", ODD)), Notices(webhook="https://hooks.example/x"),
+        "auditor", "", "grpc+tls://node.example:1", "", ODD, console=True, console_names=("console.example",),
+        console_upload_mb=7, limits=Limits(runs=3), times=Times(connect=0.25),
+        approval=Approval(approvers=("ada", ODD)), notices=Notices(webhook="https://hooks.example/x"),
     )  # fmt: skip
     text = config.written(wanted)
     assert loaded(tmp_path, text) == wanted

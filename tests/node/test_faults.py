@@ -178,7 +178,7 @@ def test_hellos_proofs_and_tokens_are_good_once_and_for_one(nodes: World, mercha
     turned = said(bare, "hello", session.hello_of(home, platform, [session.VERSION]))["result"]
     assert "error" in said(bare, "prove", {"nonce": turned["hello"]["nonce"], "signature": turned["signature"]})
     token = said(bare, "prove", proof)["result"]["token"]
-    assert said(bare, "ping", {"token": token, "body": {}}) == {"result": {}}
+    assert said(bare, "ping", {"token": token, "body": {}})["result"].keys() == {"time"}
     assert said(bare, "prove", proof)["session"] == "ended"  # replayed
     # a hello of an earlier hour, and one for somebody else
     late = {**mine, "time": "2020-01-01T00:00:00+00:00"}
@@ -303,9 +303,9 @@ def test_a_thousand_connections_take_nothing_from_the_others(nodes: World, merch
             if n % 10 == 0:
                 line.sendall(b"\x16\x03\x01\x02\x00garbage")
             held.append(line)
-        assert merchant.call("platform", "ping", {}) == {}
+        assert merchant.call("platform", "ping", {}).keys() == {"time"}
         fresh = Lines(Home.open(nodes.home("operator")), config.load(nodes.home("operator"), {}))
-        assert fresh.call("platform", "ping", {}, 10.0) == {}
+        assert fresh.call("platform", "ping", {}, 10.0).keys() == {"time"}
         fresh.close()
         assert _memory(pid) - before < 200 << 20
     finally:
@@ -334,7 +334,7 @@ def test_more_wires_than_the_limit_are_turned_away(nodes: World, merchant: Lines
         thread.join(20)
     for each in held:
         each.close()
-    assert merchant.call("platform", "ping", {}) == {}
+    assert merchant.call("platform", "ping", {}).keys() == {"time"}
 
 
 def _memory(pid: int) -> int:
