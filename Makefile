@@ -76,8 +76,10 @@ okvs: setup      ## how often vole's rows cannot be solved, against the formula 
 wheels: setup    ## whether every locked package has wheels for Linux, Windows and macOS
 	$(PY) scripts/wheels.py
 
-lock:            ## renew requirements.lock (needs uv)
-	uv pip compile pyproject.toml --extra test --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --upgrade -o requirements.lock
+LOCK = uv pip compile pyproject.toml --extra build --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header
+lock:            ## renew requirements.lock, and requirements-test.lock with what the tests need (needs uv)
+	$(LOCK) --extra test --upgrade -o requirements-test.lock
+	$(LOCK) -c requirements-test.lock -o requirements.lock
 
 clean:           ## remove what was built
 	rm -rf .venv site screenshots try-home build *.egg-info .coverage* .mypy_cache .ruff_cache .pytest_cache .hypothesis demo-home

@@ -31,10 +31,13 @@ if [ "${1:-}" = test ] && ! command -v chromium >/dev/null && ! command -v chrom
 fi
 
 [ -x .venv/bin/python ] && .venv/bin/python -m pip --version >/dev/null 2>&1 || { rm -rf .venv; "$python" -m venv .venv; }
-if [ ! -f .venv/installed ] || [ requirements.lock -nt .venv/installed ] || [ pyproject.toml -nt .venv/installed ]; then
+lock=requirements.lock stamp=.venv/installed
+[ "${1:-}" = test ] && lock=requirements-test.lock stamp=.venv/installed-test
+fresh() { [ -f "$1" ] && [ ! requirements.lock -nt "$1" ] && [ ! requirements-test.lock -nt "$1" ] && [ ! pyproject.toml -nt "$1" ]; }
+if ! fresh $stamp && ! fresh .venv/installed-test; then
   echo "setup: installing the locked packages into .venv" >&2
   install=".venv/bin/python -m pip install -qq --disable-pip-version-check --no-deps"
-  $install --require-hashes -r requirements.lock
+  $install --require-hashes -r $lock
   $install --no-build-isolation --editable .
-  touch .venv/installed
+  touch $stamp
 fi

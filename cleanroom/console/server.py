@@ -10,6 +10,7 @@ from pathlib import Path
 
 import uvicorn
 
+from cleanroom import private_files
 from cleanroom.console.app import guarded
 from cleanroom.console.patience import Impatient, Told
 from cleanroom.console.place import Place
@@ -31,6 +32,11 @@ class Server:
         settings = self._place.settings
         host, port = address(settings.console_listen)
         self._tls = _tls(settings)
+        if self._tls is None and not is_loopback(host):  # also where the settings say `console = false`
+            raise UsageError(
+                "Beyond this machine the console is served with TLS only.",
+                "Name the files console_certificate and console_key, or let console_listen be 127.0.0.1:8817.",
+            )
         self._socket = _bound(host, port)
         self.port: int = self._socket.getsockname()[1]
         self.host = host
@@ -103,14 +109,15 @@ def _warm() -> None:
 
 
 def _tls(settings: Config) -> ssl.SSLContext | None:
-    """The settings have been checked: without a certificate it is served on the loopback alone."""
+    """None without a certificate. Raises Refused where others may read the key, UsageError for what cannot be used."""
     if not settings.console_certificate:
         return None
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
+    pem, key = Path(settings.console_certificate).expanduser(), Path(settings.console_key).expanduser()
+    private_files.read_secret(key, 1 << 16)
     try:
-        pem, key = Path(settings.console_certificate).expanduser(), Path(settings.console_key).expanduser()
-        context.load_cert_chain(pem, key)
+        context.load_cert_chain(pem, key, password="")  # noqa: S106 - nobody is there to be asked for one
     except (OSError, ssl.SSLError) as error:
         raise UsageError("The certificate {name} and its key cannot be used.", "Both as PEM, the chain in one file.",
                          name=Path(settings.console_certificate).name) from error  # fmt: skip

@@ -14,7 +14,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect, Request
 
 from cleanroom import uploads
-from cleanroom.errors import UsageError
+from cleanroom.errors import Refused, UsageError
 from cleanroom.home import Home
 
 FIELD = "file"
@@ -22,6 +22,8 @@ FIELD = "file"
 PIECE = 256 << 10
 """Bytes that are gathered before they are worked on."""
 _MOST_HEAD = 8 << 10
+MOST_AT_ONCE = 4
+"""Files of one user that arrive at the same time."""
 _MOST_COUNTS = 200
 
 
@@ -54,6 +56,12 @@ class Counts:
             found = self._held.get(number)
         return found if found is not None and found.who == who else None
 
+    def check_room(self, who: str) -> None:
+        """Raises Refused where so many of the user's arrive that none more may."""
+        with self._lock:
+            if sum(each.who == who for each in self._held.values()) >= MOST_AT_ONCE:
+                raise Refused("{most} of your files arrive already.", "Wait until one is here.", most=MOST_AT_ONCE)
+
     def end(self, number: str) -> None:
         """It arrives no more."""
         with self._lock:
@@ -66,11 +74,14 @@ COUNTS = Counts()
 async def received(request: Request, home: Home, number: str, who: str) -> str:
     """Takes the request's file and seals it. Returns its number; what does not come whole leaves nothing behind.
 
-    Raises UsageError where it does not come whole, or where there is no file in it; what `uploads.Sealing` does.
+    Raises UsageError where it does not come whole, or where there is no file in it; Refused where too many of this
+    user's arrive already; what `uploads.Sealing` does.
     """
     uploads.checked(number)
     form = _Form(home, number, who, _boundary(request))
+    COUNTS.check_room(who)
     total, done, waiting = int(request.headers.get("content-length", "0") or 0), 0, bytearray()
+    COUNTS.set(number, Count(who, done, total))
     try:
         async for piece in request.stream():
             waiting += piece

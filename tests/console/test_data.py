@@ -2,8 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Iterator
 
 import pytest
 
@@ -242,11 +241,3 @@ def test_what_is_imported_again_and_again_is_shown(users: Users, home: Home) -> 
     assert "daily 03:30" in page.text
     assert "x.csv" not in page.html
     desk.unscheduled(home.path, made["id"])
-
-
-def test_no_page_of_the_demo_data_is_slow(client: Callable[..., Client], market: Path) -> None:
-    for path in ("/data", "/data/sets/crm"):
-        answers = [client("analyst").get(path) for _ in range(3)]
-        assert answers[0].status == 200
-        assert "market" in answers[0].text
-        assert min(answer.milliseconds for answer in answers) < 300

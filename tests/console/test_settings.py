@@ -51,7 +51,6 @@ def test_everybody_sees_the_node_and_its_fingerprint_in_all_forms(users: Users, 
     assert 'aria-label="The fingerprint as a QR code"' in page.html
     assert not re.search(r"<svg[^>]*style=", page.html)
     assert " ".join(words.spoken(fingerprint, "zh")) in users["analyst"].get("/settings", language="zh").text
-    assert min(users["analyst"].get("/settings").milliseconds for _ in range(3)) < 300
 
 
 def test_what_is_the_owners_is_nobody_elses(users: Users) -> None:
@@ -163,7 +162,7 @@ def test_a_peer_is_pinned_by_what_people_compared_and_by_nothing_else(users: Use
 def test_a_grant_is_signed_as_it_was_ticked_and_ends(users: Users, home: Home, agency: Home) -> None:
     owner = users["owner"]
     if "agency" not in Peers(home).names():
-        Peers(home).add("agency", "", certificate.own(agency).pem, agency.keys.public.fingerprint)
+        Peers(home).add("agency", "grpc+tls://127.0.0.1:9", certificate.own(agency).pem, agency.keys.public.fingerprint)
     fields = {"peer": "agency", "days": "30", "call": ["insight", "query"], "room": "spring", "channels": "sms，coupon"}
     wrong: dict[str, object]
     for wrong in ({"call": []}, {"room": []}, {"days": "x"}, {"days": "-1"}, {"peer": "nobody"}):

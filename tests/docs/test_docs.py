@@ -294,12 +294,13 @@ def test_every_field_of_a_contract_is_explained() -> None:
 
 def test_every_dependency_is_listed_and_no_other() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
-    direct = [*project["dependencies"], *project["optional-dependencies"]["test"]]
+    extras = project["optional-dependencies"]
+    direct = [*project["dependencies"], *extras["build"], *extras["test"]]
     rows = re.findall(
         r"^\| ([a-z0-9-]+) \| [^|]+ \| [^|]+ \|$", (ROOT / "docs" / "dependencies.md").read_text("utf-8"), re.MULTILINE
     )
     assert sorted(set(rows) - {"package"}) == sorted(re.split(r"[<>=~!\[; ]", need)[0] for need in direct)
-    assert len(rows) == len(direct) + 2
+    assert len(rows) == len(direct) + 3
 
 
 def test_decisions_are_numbered_without_gaps_and_have_one_form() -> None:

@@ -85,7 +85,8 @@ class Drafts:
         kept = self.listed()
         if len(kept) >= MOST_DRAFTS:
             raise Refused("You have {most} drafts already.", "Save or discard some of them.", most=MOST_DRAFTS)
-        self._folder.mkdir(0o700, parents=True, exist_ok=True)
+        self._folder.parent.mkdir(0o700, exist_ok=True)  # by itself: mkdir makes parents that anybody may enter
+        self._folder.mkdir(0o700, exist_ok=True)
         return self.save(Draft(f"D{secrets.token_hex(8)}", self._user, room, "", **parts))
 
     def get(self, code: str) -> Draft:
