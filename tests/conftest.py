@@ -61,7 +61,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         path = paths.get(item.path) or paths.setdefault(item.path, item.path.relative_to(root).as_posix())
         for attack in mounted().get(f"{path}::{getattr(item, 'originalname', item.name)}", ()):
             item.add_marker(pytest.mark.attack(attack))
-        if name := shared_run(item):
+        if item.get_closest_marker("xdist_group") is None and (name := shared_run(item)):
             callspec = getattr(item, "callspec", None)
             protocol = callspec.params.get("protocol", "keyed") if callspec and name == "ran" else ""
             item.add_marker(pytest.mark.xdist_group(f"{item.path.parent.name}-{name}-{protocol}"))

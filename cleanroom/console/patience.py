@@ -18,7 +18,7 @@ class Impatient(H11Protocol):
 
     _ending: asyncio.TimerHandle | None = None
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+    def connection_made(self, transport: asyncio.Transport) -> None:
         """The wait begins."""
         super().connection_made(transport)
         self._ending = self.loop.call_later(HEAD_SECONDS, self.timeout_keep_alive_handler)

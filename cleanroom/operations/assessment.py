@@ -129,9 +129,9 @@ def _rules(result: dict[str, Any]) -> Section:
         (t("Questions"), t("only signed templates") if release["queries"] == "templates" else t("free, within rules")),
     ]
     for each in result["budgets"]:
-        spent, whole = each["spent"]["epsilon"], each["budget"]["epsilon"]
-        rows.append((t("Budget of {dataset} this month", dataset=each["dataset"]),
-                     t("ε {spent} of {whole} spent", spent=spent, whole=whole)))  # fmt: skip
+        spent, whole = each["spent"]["rho_micro"], each["budget"]["rho_micro"]
+        said = t("{share} of ε {whole} spent", share=f"{spent / whole:.0%}", whole=each["budget"]["epsilon"])
+        rows.append((t("Budget of {dataset} this month", dataset=each["dataset"]), said))
     return t("What may leave"), (t("rule"), t("by the contract")), rows
 
 

@@ -17,6 +17,7 @@ _GREY = "#8a8f98"
 _PALE, _DEEP = "#dcebf6", "#08457a"
 _ROW = 30
 _TILE = 44
+_RING = 460  # wide enough for its labels, and to be read on a phone without scrolling
 
 
 @dataclass(frozen=True)
@@ -111,7 +112,7 @@ def ring(title: str, slices: Sequence[Slice], middle: str) -> Picture:
             layers.append(mark.encode(theta=alt.Theta("middle:Q", scale=None, stack=None), text=f"{field}:N"))
     centre = alt.Chart(charts._values([{"text": middle}])).mark_text(fontSize=17, radius=0)
     layers.append(centre.encode(text="text:N", theta=alt.value(0)))
-    return charts._finish(alt.layer(*layers), title, 310, False)
+    return _finish(alt.layer(*layers), title, 310, _RING)
 
 
 def steps(title: str, items: Sequence[Range]) -> Picture:

@@ -25,6 +25,8 @@ from cleanroom.querying import opened
 
 from .conftest import Client, served
 
+pytestmark = pytest.mark.xdist_group("console")
+
 Clients = Callable[..., Client]
 PHONE = "13812345678"
 

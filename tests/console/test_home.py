@@ -13,6 +13,8 @@ from cleanroom.lang import catalogue
 
 from .conftest import PASSWORD, ROLES, served
 
+pytestmark = pytest.mark.xdist_group("console")
+
 Client = Callable[..., Any]
 
 

@@ -19,6 +19,8 @@ from cleanroom.lang import catalogue
 
 from .conftest import served
 
+pytestmark = pytest.mark.xdist_group("console")
+
 Client = Callable[..., Any]
 TABS = ("overview", "care", "trend", "portrait", "behaviour", "funnel", "flow", "retention", "map", "compare")
 CONDITION = "users.gender = '女'"

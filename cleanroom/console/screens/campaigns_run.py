@@ -53,7 +53,7 @@ def started(visit: Visited, room: str, name: str, day: Text = "", commitment: Te
     return visit.go(where, t("The campaign has begun. The arms can be checked against the commitment at any time."))
 
 
-@SCREEN.post("/campaigns/{room}/{name}/collect", call="crowd")
+@SCREEN.post("/campaigns/{room}/{name}/collect", call="import")
 async def collected(visit: Visited, room: str, name: str, request: Request) -> Response:
     """Put what people did beside this party's dataset."""
     async with request.form(max_files=1, max_fields=50) as form:
@@ -115,7 +115,7 @@ def verified(visit: Visited, room: str, name: str) -> Response:
     return visit.go(address(room, name), f"{said} {told}")
 
 
-@SCREEN.post("/campaigns/{room}/{name}/close", call="crowd")
+@SCREEN.post("/campaigns/{room}/{name}/close", call="activate")
 def closed(visit: Visited, room: str, name: str) -> Response:
     """The end: seed and draws are removed for good."""
     running.close(visit.path, room, name)

@@ -44,7 +44,7 @@ def _list(visit: Visit, name: str, room: str, page: int, everything: bool) -> di
     day, names = today(), channel_names()
     rows = [(each.name, each.room, size_text(each.size), len(each.versions), ", ".join(names[c] for c in each.channels),
              status_name(each.status(day)), each.ends) for each in some]  # fmt: skip
-    titles = (t("Crowd"), t("Room"), t("Size"), t("Versions"), t("Channels"), t("State"), t("Last day"))
+    titles = (t("Crowd"), t("Room"), t("Size"), t("Number of versions"), t("Channels"), t("State"), t("Last day"))
     return {
         "crowds": some, "total": total, "page": max(1, page), "pages": max(1, -(-total // SIZE)), "name": name,
         "room": room, "rooms": usable_rooms(visit), "everything": everything, "drafts": Drafts(visit).listed(),
@@ -98,7 +98,7 @@ def versions(visit: Visited, code: str, before: str = "", after: str = "") -> Pa
     return visit.page(
         "crowds/versions.html", tab="versions", before=before, after=after, told=told, changed=_change(told),
         changes=[(code, came, went) for code, (came, went) in (told.lists if told else {}).items()],
-        sheets=[Sheet(crowd.name, (t("Day"), t("Size"), t("Made")), rows)], **head(visit, crowd),
+        sheets=[Sheet(crowd.name, (t("Day"), t("Size"), t("Frozen at")), rows)], **head(visit, crowd),
     )  # fmt: skip
 
 

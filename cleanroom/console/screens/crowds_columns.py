@@ -20,7 +20,7 @@ from cleanroom.rooms.store import Room
 _DAYS, _WEEK, _NUMBER = r"(\d+)d", r"w(\d)", r"(\d)"
 TITLES: dict[str, tuple[str, str]] = {
     "level": ("会员等级", "member level"), "member_level": ("会员等级", "member level"), "gender": ("性别", "gender"),
-    "city": ("城市", "city"), "province": ("省份", "province"), "city_tier": ("城市级别", "city tier"),
+    "city": ("城市", "city"), "province": ("省份", "province"), "city_tier": ("城市等级", "city tier"),
     "age_band": ("年龄段", "age band"), "device": ("设备", "device"), "credit": ("信用等级", "credit tier"),
     "orders": ("订单数", "number of orders"), "first_order": ("首单日期", "day of the first order"),
     "last_order": ("末单日期", "day of the last order"), "channel": ("来源渠道", "channel of origin"),

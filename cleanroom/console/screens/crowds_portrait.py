@@ -96,7 +96,7 @@ def _about(cube: Cube, found: tuple[Portrait, ...], columns: Columns, column: st
 
 
 def _charts(about: dict[str, Any], columns: Columns) -> list[Chart]:
-    titles = (t("Label"), t("People"), "±", t("Share"), t("Share in the base"), "TGI", t("low"), t("high"))
+    titles = (t("Label"), t("Number of people"), "±", t("Share"), t("Share in the base"), "TGI", t("low"), t("high"))
     made = []
     chosen: Portrait | None = about["portrait"]
     if about["top"]:
