@@ -161,6 +161,7 @@ def bomb() -> bytes:
         ("a.csv", "手机号,城市\n1\n".encode() + b"13900138000,\xff\xfe\n", "encoding"),
         ("notes.csv", b"a,b\nx,y\n", "No column tells who"),
     ],
+    ids=["bomb", "gzip", "parquet", "bytes", "encoding", "no-identity"],
 )
 def test_a_hostile_or_broken_file_is_found_out_and_says_what_to_do(
     home: Home, name: str, content: bytes, says: str

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from cleanroom import boards
 from cleanroom.access import passwords, users
 from cleanroom.demo import market, nodes
 from cleanroom.gateway import demo
@@ -33,6 +34,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, obje
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(market, "build", build)
         patch.setattr(demo.planning, "make", lambda *_: None)
+        patch.setattr(boards, "make", lambda *_: None)
         patch.setattr(demo, "init", lambda *_: APP)
         patch.setattr(passwords, "hashed", lambda password, name: f"hash of {password}")
         return folder, demo.prepare(folder)

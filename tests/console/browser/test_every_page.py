@@ -1,4 +1,6 @@
-"""Every page that a role reaches by links, in a real browser: nothing serious for axe, nothing cut."""
+"""Every page that a role reaches by links, in a real browser: nothing serious for axe, nothing cut.
+
+`make screenshots` does the same in all languages, widths and schemes."""
 
 from collections.abc import Callable, Iterator
 
@@ -22,9 +24,7 @@ def browser() -> Iterator[Browser]:
     ("role", "party", "language", "width", "scheme"),
     [
         ("owner", "merchant", "zh", "desktop", "light"),
-        ("marketer", "merchant", "en", "phone", "dark"),
-        ("operator", "platform", "zh", "phone", "light"),
-        ("auditor", "platform", "en", "desktop", "dark"),
+        ("operator", "platform", "en", "phone", "dark"),
     ],
 )
 def test_every_page_is_whole(
