@@ -1,7 +1,7 @@
 # Two commands do everything, install included: `make demo` and `make test`.
 PY = .venv/bin/python
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-test warm-up demo try screenshots docs test coverage test-dp faults soak bench-nodes install-check crash fuzz fuzz-sql lint bench okvs wheels lock clean
+.PHONY: help setup setup-test warm-up demo try screenshots notebooks docs test coverage test-dp faults soak bench-nodes install-check crash fuzz fuzz-sql lint bench okvs wheels lock clean
 
 help:            ## this list
 	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed 's/:.*##/ —/'
@@ -24,16 +24,21 @@ try: warm-up     ## a merchant, a platform, an operator and a provider on made-u
 screenshots: setup-test ## every page of the console in both languages, widths and schemes; what axe and the clock say
 	$(PY) -m tests.console.browser.crawling docs/evidence/console.md
 
+notebooks: setup-test ## all notebooks, from the first cell to the last
+	$(PY) -c "from cleanroom.demo import ready; ready.warm()"
+	$(PY) -m pytest --nbmake notebooks -n 2 -p no:cacheprovider
+
 docs: setup-test ## the documentation's site, into site/
 	$(PY) -m mkdocs build --strict
 
 lint: setup      ## style, types, layers
 	$(PY) -m ruff check . && $(PY) -m ruff format --check . && $(PY) -m mypy && .venv/bin/lint-imports --no-cache
 
-test: setup-test lint ## lint, types, layers, all tests but the slow ones
+test: setup-test lint ## lint, types, layers, all tests but the slow ones, the notebooks
 	$(PY) -m compileall -q cleanroom connectors protocols cli.py
 	.venv/bin/cleanroom warm-up
 	PYTHONDONTWRITEBYTECODE= $(PY) -m pytest -n 4 --dist loadgroup -m "not slow"
+	$(MAKE) --no-print-directory notebooks
 
 coverage: setup-test ## all tests, the slow ones too, with branch coverage: 90 % at least
 	.venv/bin/cleanroom warm-up
