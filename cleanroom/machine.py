@@ -18,6 +18,10 @@ _X86 = frozenset({"aes", "pclmul"})
 _AVX512 = frozenset({"avx512f", "avx512ifma", "vaes", "vpclmulqdq"}) | _X86
 
 
+KINDS = {"avx512": "AVX-512", "x86": "AES-NI", "portable": "portable code"}
+"""What people call the kinds of machines."""
+
+
 @dataclass(frozen=True)
 class Machine:
     """name: the processor's; cores: that this process may use; features: by LLVM's names; kernels: they can be kept."""

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from cleanroom import lang
+from cleanroom import lang, machine
 from cleanroom.ledger import audit, export, receipt, words
 from cleanroom.node import config
 from cleanroom.rooms import changes, choose, desk, disclosure, meetings, terms
@@ -33,7 +33,7 @@ TABLES: tuple[str, ...] = (
     *export.EXPORT_STEPS, *receipt.STEPS, *desk.STEPS, *disclosure.NOISE_OFF, *(note for notes in
     disclosure.NOTES.values() for note in notes), *reasons.REASONS.values(), *grants.STATES.values(),
     *reasons.KINDS.values(), *terms.ROLES, *overlap.MINOR_CELLS, *doctor.LOSSES.values(), *doctor.REPAIRS.values(),
-    *doctor.UNREAD.values(), *mapping.IDENTITIES, *choose.LEARNS.values(), choose.SIZE_ONLY, *choice.KINDS.values(),
+    *doctor.UNREAD.values(), *mapping.IDENTITIES, *choose.LEARNS.values(), choose.SIZE_ONLY, *machine.KINDS.values(),
     *choice.WHAT.values(), *config.TITLES.values(), *peers.STATES.values(), *users.ROLES.values(), *changes.TEXTS,
     *meetings.REASONS, "[OPTIONS]", "COMMAND [ARGS]...",
 )  # fmt: skip

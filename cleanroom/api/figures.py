@@ -19,6 +19,7 @@ from cleanroom.api.html import Cell
 from cleanroom.errors import UsageError
 from cleanroom.files import write_bytes
 from cleanroom.lang import t
+from connectors.targets import harmless
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
 Rows = Sequence[Mapping[str, Any]]
 _MOST_SHOWN = 200
 """Rows of a table in a notebook; `table` has all."""
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 class Chart:
@@ -103,8 +103,11 @@ class Answers(ABC):
         """Write all rows with their intervals; texts that a spreadsheet would compute are quoted."""
         frame, text = self.df(intervals=True), io.StringIO()
         writer = csv.writer(text)
-        writer.writerow(map(_harmless, frame.columns))
-        writer.writerows([_harmless(value) for value in row] for row in frame.itertuples(index=False))
+        writer.writerow(map(harmless, frame.columns))
+        writer.writerows(
+            [harmless(value) if isinstance(value, str) else value for value in row]
+            for row in frame.itertuples(index=False)
+        )
         path = Path(path).expanduser()
         write_bytes(path, text.getvalue().encode("utf-8-sig"))
         return path
@@ -165,7 +168,3 @@ def _cell(value: Any, within: float | None) -> Cell:
     if isinstance(value, int | float) and not isinstance(value, bool):
         return html.number(value, within)
     return Cell(t(value) if value in ("unknown", "other") else str(value))
-
-
-def _harmless(value: Any) -> Any:
-    return "'" + value if isinstance(value, str) and value.startswith(_FORMULA) else value

@@ -24,9 +24,9 @@ from cleanroom.console.pictures import Chart, Pictures
 from cleanroom.errors import UsageError
 from cleanroom.insight.labels import said
 from cleanroom.lang import t
+from connectors.targets import harmless
 
 Value = str | int | float | None
-_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "|", "%", "＝", "＋", "－", "＠")
 LOOK, LOOKS = "cleanroom-look", ("auto", "light", "dark")
 XLSX = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
 
@@ -70,7 +70,7 @@ class Pages:
         )  # fmt: skip
         self._environment.globals.update(t=t, said=said, current=lang.current, version=__version__, static=static_name)
         self._environment.globals.update(links=links, look_of=look_of, with_query=with_query)
-        self._environment.filters.update(count=count, day=day, percent=percent, moment=moment, room_entry=_room_entry,
+        self._environment.filters.update(count=count, day=day, percent=percent, moment=moment,
                                          twice=lambda name: (name, name),
                                          state_entry=_state_entry)  # fmt: skip
         self.pictures = Pictures()
@@ -113,10 +113,6 @@ def with_query(request: Request, **changed: str) -> str:
     query = {name: value for name, value in request.query_params.multi_items() if name not in ("chart", "as")}
     query = {name: value for name, value in {**query, **changed}.items() if value}
     return request.url.path + (f"?{urlencode(query)}" if query else "")
-
-
-def _room_entry(name: str, base: str, room: str, tail: str) -> tuple[str, str, bool]:
-    return f"{base}/{name}{tail}", name, name == room
 
 
 def _state_entry(name: str, chosen: str, said_as: Callable[[str], str]) -> tuple[str, str, bool]:
@@ -173,18 +169,16 @@ def _file(content: bytes, kind: str, name: str) -> Response:
 
 
 def _csv(columns: Sequence[str], rows: Sequence[Sequence[Value]]) -> bytes:
-    """With a mark of its encoding, which spreadsheets need; what one would take for a formula is quoted."""
+    """With a mark of its encoding, which spreadsheets need, and no text that one would take for a formula."""
     target = io.StringIO()
     writer = csv.writer(target)
-    writer.writerow(map(_harmless, columns))
-    writer.writerows([_harmless(value) for value in row] for row in rows)
+    writer.writerow(map(harmless, columns))
+    writer.writerows([harmless(value) if isinstance(value, str) else _told(value) for value in row] for row in rows)
     return target.getvalue().encode("utf-8-sig")
 
 
-def _harmless(value: Value) -> Value:
-    if value is None:
-        return t("withheld")
-    return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value
+def _told(value: Value) -> Value:
+    return t("withheld") if value is None else value
 
 
 def _workbook(page: Page) -> bytes:
@@ -201,6 +195,6 @@ def _workbook(page: Page) -> bytes:
             tab = book.add_worksheet(f"{number} {name}".strip())
             tab.write_row(0, 0, [str(each) for each in sheet.columns], strong)
             for place, row in enumerate(sheet.rows, 1):
-                tab.write_row(place, 0, [t("withheld") if value is None else value for value in row])
+                tab.write_row(place, 0, [_told(value) for value in row])
             tab.autofit()
     return target.getvalue()

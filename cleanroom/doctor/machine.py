@@ -11,7 +11,6 @@ from cleanroom.lang import t
 from cleanroom.machine import Machine
 from protocols.kernels import cache
 
-KINDS = {"avx512": "AVX-512", "x86": "AES-NI", "portable": "portable code"}
 LEAST_MEMORY, GOOD_MEMORY = 3 << 30, 4 << 30
 """Bytes: an enclave may hold two gibibytes of rows, and takes one more for itself."""
 _GIB = 1 << 30
@@ -64,7 +63,7 @@ def memory(whole: int | None) -> Finding:
 def processor(here: Machine) -> Finding:
     """The path that the kernels take on it, and what a faster one lacks."""
     title = t("Processor")
-    found = t("{name}: kernels for {kind}", name=here.name, kind=t(KINDS[here.kind]))
+    found = t("{name}: kernels for {kind}", name=here.name, kind=t(machine.KINDS[here.kind]))
     lacking = ", ".join(sorted(machine._AVX512 - here.features))
     if here.kind == "avx512":
         return Finding("processor", title, "ok", found)

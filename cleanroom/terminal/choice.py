@@ -4,11 +4,10 @@ from typing import Any
 
 from rich.console import Console
 
+from cleanroom import machine
 from cleanroom.lang import t
 from cleanroom.terminal import show
 
-KINDS = {"avx512": "AVX-512", "x86": "AES-NI", "portable": "portable code"}
-"""Kinds of machines (cleanroom.machine)."""
 WHAT = {
     "owner encryption": "Paillier: encryption by the key's owner",
     "packed value": "Paillier: the same, for each of eight packed values",
@@ -41,7 +40,7 @@ def warm_shown(console: Console, result: dict[str, Any]) -> None:
         for name, each in result["sets"].items()
     ]
     show.table(console, t("Kernels"), (t("set"), t("state"), t("seconds")), rows)
-    show.fact(console, t("Compiled for"), f"{result['processor']} · {t(KINDS[result['target']])}")
+    show.fact(console, t("Compiled for"), f"{result['processor']} · {t(machine.KINDS[result['target']])}")
     show.fact(console, t("Kept in"), f"{result['folder']} ({result['megabytes']} MB)")
     if result["removed"]:
         show.line(console, t("Removed caches of older versions: {count}", count=len(result["removed"])))
@@ -76,4 +75,4 @@ def _verdict(why_not: dict[str, Any] | None) -> str:
 
 
 def _machine(name: str, cores: int, kind: str) -> str:
-    return t("{name}, {cores} cores, {kind}", name=name, cores=cores, kind=t(KINDS[kind]))
+    return t("{name}, {cores} cores, {kind}", name=name, cores=cores, kind=t(machine.KINDS[kind]))

@@ -185,6 +185,22 @@ def client(market: Path) -> Iterator[Callable[..., Client]]:
             each.close()
 
 
+@contextmanager
+def users_of(home: Path) -> Iterator[Callable[[str], Client]]:
+    """Users, each signed in once, at a console of that home alone."""
+    made: dict[str, Client] = {}
+    with served(home) as url:
+
+        def of(name: str) -> Client:
+            if name not in made:
+                made[name] = Client(url, home, name, home, int(url.rpartition(":")[2]))
+            return made[name]
+
+        yield of
+        for each in made.values():
+            each.close()
+
+
 @pytest.fixture
 def signed_in() -> Callable[[str, Path, str], Client]:
     """signed_in(url, home, "owner"): at a console of the test's own (`served`)."""

@@ -23,7 +23,7 @@ from cleanroom.node.queue import Jobs
 from cleanroom.node.state import State
 from cleanroom.querying import opened
 
-from .conftest import Client, served
+from .conftest import Client, users_of
 
 pytestmark = pytest.mark.xdist_group("console")
 
@@ -35,17 +35,8 @@ PHONE = "13812345678"
 def own(prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Clients]]:
     """A market to change, its console served once for this module."""
     home = Path(shutil.copytree(prepared, tmp_path_factory.mktemp("crowds") / "home", symlinks=True))
-    made: dict[str, Client] = {}
-    with served(home) as url:
-
-        def of(name: str) -> Client:
-            if name not in made:
-                made[name] = Client(url, home, name, home, int(url.rpartition(":")[2]))
-            return made[name]
-
-        yield home, of
-        for each in made.values():
-            each.close()
+    with users_of(home) as found:
+        yield home, found
 
 
 def _draft(client: Client) -> str:

@@ -15,7 +15,7 @@ from cleanroom.node.config import load
 from cleanroom.node.state import State
 from cleanroom.privacy.ranges import Range
 from cleanroom.rooms.store import Rooms
-from tests.console.conftest import Client, served
+from tests.console.conftest import Client, users_of
 
 pytestmark = pytest.mark.xdist_group("console")
 Of = Callable[[str], Client]
@@ -36,17 +36,8 @@ def home(prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def of(home: Path) -> Iterator[Of]:
     """A signed-in user of that home's console."""
-    made: dict[str, Client] = {}
-    with served(home) as url:
-
-        def client(name: str) -> Client:
-            if name not in made:
-                made[name] = Client(url, home, name, home, int(url.rpartition(":")[2]))
-            return made[name]
-
-        yield client
-        for each in made.values():
-            each.close()
+    with users_of(home) as found:
+        yield found
 
 
 @pytest.fixture

@@ -8,12 +8,13 @@ from pathlib import Path
 import pytest
 
 from cleanroom import querying
-from cleanroom.console.screens import match, match_sizes
+from cleanroom.console.screens import match_sizes
 from cleanroom.home import Home
 from cleanroom.node import desk
+from cleanroom.node.work import HOW_MANY
 from cleanroom.rooms.store import Rooms
 from tests import near
-from tests.console.conftest import Client, served
+from tests.console.conftest import Client, users_of
 
 pytestmark = pytest.mark.xdist_group("console")
 ROOM = "market"
@@ -25,24 +26,15 @@ def home(prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The market's home with a match in its ledger."""
     path = Path(shutil.copytree(prepared, tmp_path_factory.mktemp("match") / "home", symlinks=True))
     with near.parties():
-        querying.answer(path, ROOM, match.SQL)
+        querying.answer(path, ROOM, HOW_MANY)
     return path
 
 
 @pytest.fixture(scope="module")
 def of(home: Path) -> Iterator[Of]:
     """A signed-in user of that home's console."""
-    made: dict[str, Client] = {}
-    with served(home) as url:
-
-        def client(name: str) -> Client:
-            if name not in made:
-                made[name] = Client(url, home, name, home, int(url.rpartition(":")[2]))
-            return made[name]
-
-        yield client
-        for each in made.values():
-            each.close()
+    with users_of(home) as found:
+        yield found
 
 
 def test_the_size_stands_with_its_interval_and_the_sides_exact(of: Of, home: Path) -> None:

@@ -1,5 +1,6 @@
 """A portrait's figures as a page shows them: names, tables, charts. A value that is withheld has no figure anywhere."""
 
+from functools import partial
 from typing import Any
 
 from cleanroom.console.pages import Sheet
@@ -73,10 +74,10 @@ def chart(number: int, found: dict[str, Any], *, compared: bool) -> Chart:
     title, values = column_name(found["column"]), found["values"]
     if compared:
         items = [Whiskered(label_name(each["label"]), each["tgi"], each["low"], each["high"]) for each in values]
-        draw = lambda: whiskered(f"{title} · TGI", items, unit="TGI", mark=100.0, form=".0f")  # noqa: E731
+        draw = partial(whiskered, f"{title} · TGI", items, unit="TGI", mark=100.0, form=".0f")
     else:
         people = [_people(each) for each in values]
-        draw = lambda: ranges(title, people, unit=t("persons"), width=520)  # noqa: E731
+        draw = partial(ranges, title, people, unit=t("persons"), width=520)
     return Chart(f"column-{number}", title, tgi_columns(), _rows(values), draw, "" if compared else _coverage(found))
 
 
@@ -116,9 +117,9 @@ def place_chart(found: dict[str, Any]) -> Chart:
     title = column_name(found["column"])
     if place == "province":
         placed = [(each["label"], each["people"]) for each in values if each["label"] not in ("unknown", "other")]
-        draw = lambda: tiles(title, province_tiles(placed), unit=t("persons"), ground=GROUND)  # noqa: E731
+        draw = partial(tiles, title, province_tiles(placed), unit=t("persons"), ground=GROUND)
     else:
         people = [_people(each) for each in values]
-        draw = lambda: ranges(title, people, unit=t("persons"), width=520)  # noqa: E731
+        draw = partial(ranges, title, people, unit=t("persons"), width=520)
     return Chart(place.replace("_", "-"), title, tgi_columns(), _rows(values), draw,
                  t("A grey tile is withheld.") if place == "province" else "")  # fmt: skip

@@ -15,14 +15,13 @@ from cleanroom.console.screens import rooms_words as words
 from cleanroom.console.screens.match_sizes import Matched
 from cleanroom.console.visit import Visit, Visited
 from cleanroom.errors import Refused, UsageError
-from cleanroom.gate.gate import MATCHED
 from cleanroom.lang import t
 from cleanroom.node.queue import Job
+from cleanroom.node.work import HOW_MANY
 from cleanroom.report import charts
 from cleanroom.rooms.store import Room, Rooms
 
 SCREEN = Screen()
-SQL = f"SELECT COUNT(*) FROM {MATCHED}"  # noqa: S608 - a name of ours
 WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _ACTIVE = ("queued", "running")
 
@@ -73,7 +72,7 @@ def scheduled(visit: Visited, room: str, every: words.Text = "weekly", weekday: 
     spec = {"daily": f"daily {at}", "weekly": f"weekly {weekday} {at}", "monthly": f"monthly {day} {at}"}.get(every)
     if spec is None:
         raise UsageError("Choose how often: daily, weekly or monthly.")
-    asked: dict[str, Any] = {"spec": spec, "call": "query", "sql": SQL}
+    asked: dict[str, Any] = {"spec": spec, "call": "query", "sql": HOW_MANY}
     if file.strip():
         own = Rooms(visit.home.rooms).load(room).contract.dataset_of(visit.home.party)
         asked = {"spec": spec, "call": "import", "dataset": own.name, "source": file.strip()}
@@ -91,7 +90,7 @@ def unscheduled(visit: Visited, room: str, number: words.Text = "") -> Response:
 def _price(visit: Visit, room: str) -> dict[str, Any] | str | None:
     """What one costs if it was not asked before; in words why it cannot be asked; None where nothing is charged."""
     try:
-        found = querying.answer(visit.path, room, SQL, dry_run=True)["price"]
+        found = querying.answer(visit.path, room, HOW_MANY, dry_run=True)["price"]
     except Refused as error:
         return t(error.template, **error.params)
     return None if found is None else dict(found)
@@ -136,7 +135,7 @@ def _running(visit: Visit, room: str) -> list[Job]:
 
 
 def _is_match(kind: str, arguments: dict[str, Any]) -> bool:
-    return kind in ("match", "refresh") or (kind == "query" and arguments.get("sql") == SQL)
+    return kind in ("match", "refresh") or (kind == "query" and arguments.get("sql") == HOW_MANY)
 
 
 def _schedules(visit: Visit, room: str) -> list[dict[str, Any]]:
