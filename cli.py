@@ -12,12 +12,14 @@ from cleanroom.commands import (
     audit,
     campaigns,
     catalogue,
+    cluster,
     crowds,
     data,
     doctor,
     gateway,
     grants,
     insight,
+    interop,
     node,
     operations,
     peers,
@@ -57,10 +59,12 @@ app.add_typer(campaigns.app, name="campaign")
 app.add_typer(activation.app, name="activation")
 app.add_typer(activation.coupons, name="coupon")
 app.add_typer(gateway.app, name="gateway")
+app.add_typer(interop.app, name="interop")
 app.add_typer(audit.app, name="audit")
 app.add_typer(plans.app, name="plan")
 app.add_typer(grants.app, name="grant")
 app.add_typer(node.app, name="node")
+app.add_typer(cluster.app, name="cluster")
 app.add_typer(peers.app, name="peer")
 app.add_typer(users.app, name="user")
 app.add_typer(portfolio.app, name="portfolio")

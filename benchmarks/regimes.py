@@ -131,7 +131,8 @@ def _exact(ran: Ran, receiver: Path, sender: Path, members: Path) -> Ran:
     wrong = f"SELECT count(*) FROM (({phones}) EXCEPT (({both[0]}) INTERSECT ({both[1]})))"
     found = f"SELECT count(DISTINCT phone) FROM ({phones})"
     told = subprocess.run(
-        [sys.executable, "-c", f"import duckdb; print(*duckdb.execute({f'SELECT ({wrong}), ({found})'!r}).fetchone())"],
+        [sys.executable, "-c", f"import duckdb; duckdb.execute('SET enable_progress_bar=false'); "
+         f"print(*duckdb.execute({f'SELECT ({wrong}), ({found})'!r}).fetchone())"],
         capture_output=True, text=True, check=True,
     )  # fmt: skip
     checked = _checked(ran, receiver, sender)

@@ -18,6 +18,7 @@ from cleanroom.home import Home
 from cleanroom.importing import Wish, import_source, look, plain, with_profiles
 from cleanroom.lang import t
 from cleanroom.ledger.opening import open_ledger
+from cleanroom.vault import placing
 from cleanroom.vault.identities import Bytes, as_bytes, identity_columns
 from connectors.doctor import examine
 from connectors.identity import every_digest
@@ -68,6 +69,12 @@ def add(home: Path, file: str, name: str, on: str, named: str | None, mapping: s
         ledger.append("import", {"dataset": name, "manifest": manifest.digest, "rows": manifest.rows})
     renew(node, name, lambda stage, done, rows: progress(node.party, stage, done, rows))
     return {"home": str(node.path), **result, "version": manifest.version, "forgotten": manifest.tombstoned}
+
+
+def place(home: Path, address: str, rows: int) -> dict[str, Any]:
+    """Let the datasets of a home without any stand at an address. Raises UsageError where that is too late."""
+    found = placing.place(home.expanduser() / "vault", address, rows)
+    return {"home": str(home), "place": found.uri, "partitions": found.partitions}
 
 
 def listed(home: Path) -> dict[str, Any]:

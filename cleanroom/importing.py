@@ -17,6 +17,7 @@ from connectors.doctor import advice_on
 from connectors.errors import InputError
 from connectors.events import FoldedSource, fold
 from connectors.features import load_features
+from connectors.folders import size_of
 from connectors.funnel import Funnel
 from connectors.headers import Kind
 from connectors.identity import DEFAULT_PROFILE, Profile, profile
@@ -109,9 +110,10 @@ def import_source(home: Home, wish: Wish, progress: Any = None) -> dict[str, Any
         **_of_events(source, wish),
     }
     try:
-        manifest = _write(home, wish.dataset, Importer(source, spec, progress), used, sums, common)
+        importer = Importer(source, spec, progress, scratch=home.path)
+        manifest = _write(home, wish.dataset, importer, used, sums, common)
     except MixedForms:  # the first rows misled: look at all of them, then read again
-        importer = Importer(source, spec, progress, form=forms_of(source, used))
+        importer = Importer(source, spec, progress, form=forms_of(source, used), scratch=home.path)
         manifest = _write(home, wish.dataset, importer, used, sums, common)
     return {"dataset": wish.dataset, "rows": manifest.rows, **manifest.meta}
 
@@ -146,7 +148,7 @@ def _named(identity: ColumnRole, used: Profile) -> dict[str, Any]:
 
 def _hash_by_kernels(source: str) -> None:
     """For a file of many rows, where the kernels are compiled: they hash an identity in 50 ns, DuckDB in 500."""
-    if "://" not in source and Path(source).stat().st_size > MANY_BYTES and is_warm("hashing"):
+    if size_of(source) > MANY_BYTES and is_warm("hashing"):
         from protocols.kernels import digests as kernels
 
         set_sha256(kernels.sha256)

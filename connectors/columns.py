@@ -5,11 +5,13 @@ Extension types are refused here, before any of their code or data is touched; n
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from connectors.arrays import word
 from connectors.errors import InputError
 from connectors.source import BATCH_ROWS, Batch
 
@@ -117,6 +119,46 @@ def numbered(batches: Iterator[pa.RecordBatch], first: int = 1) -> Iterator[Batc
         for piece in pieces(batch):
             yield Batch(int64(np.arange(first, first + piece.num_rows, dtype=np.int64)), piece)
             first += piece.num_rows
+
+
+def at_least_one(label: str, batches: Iterator[Batch]) -> Iterator[Batch]:
+    """The same batches. Raises InputError at their end where there was none."""
+    batch = None
+    for batch in batches:
+        yield batch
+    if batch is None:
+        raise InputError(
+            "{source} has column names but no rows.", "Export it again with at least one row.", source=label
+        )  # fmt: skip
+
+
+def gathered(batches: Iterator[pa.RecordBatch], schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+    """The same rows in the same order, small batches put together up to BATCH_ROWS."""
+    waiting: list[pa.RecordBatch] = []
+    rows = 0
+    for batch in batches:
+        if waiting and rows + batch.num_rows > BATCH_ROWS:
+            yield _together(waiting, schema)
+            waiting, rows = [], 0
+        waiting.append(batch)
+        rows += batch.num_rows
+    if waiting:
+        yield _together(waiting, schema)
+
+
+def _together(batches: list[pa.RecordBatch], schema: pa.Schema) -> pa.RecordBatch:
+    if len(batches) == 1:
+        return batches[0]
+    table = pa.Table.from_batches(batches, schema).combine_chunks()
+    return next(iter(table.to_batches()), batches[0])
+
+
+def repeated(value: str | None, count: int) -> pa.StringArray:
+    """One text as a column of `count` rows."""
+    return pa.nulls(count, pa.string()) if value is None else pa.repeat(_word(value), count)
+
+
+_word = lru_cache(1024)(word)
 
 
 def pieces(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:

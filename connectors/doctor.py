@@ -3,6 +3,7 @@
 Texts are templates with counts, row numbers and column names in them; a value of the data never is.
 """
 
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 
 from connectors import identity as identities
@@ -10,7 +11,7 @@ from connectors.arrays import Ints, no_rows
 from connectors.funnel import EXAMPLES, Funnel, KindFunnel, WaterfallFunnel
 from connectors.identity import DEFAULT_PROFILE, Loss, Profile, Repair
 from connectors.identity.forms import Form
-from connectors.importing import Importer, MixedForms, Progress, spec_of
+from connectors.importing import Importer, MixedForms, Progress, Used, spec_of
 from connectors.mapping import ColumnRole, Mapping, identity_columns, propose
 from connectors.merging import MOST_SHARED
 from connectors.shared import Shared
@@ -119,6 +120,11 @@ def examine(
     except MixedForms:
         importer = Importer(source, spec, progress, form=forms_of(source, used))
         shared = _read(importer)
+    with shared:
+        return _examination(known, used, importer, shared, scope)
+
+
+def _examination(known: Mapping, used: Used, importer: Importer, shared: Shared, scope: str) -> Examination:
     funnel, scopes = importer.funnel(), (scope, *("" for _ in used[1:]))
     if not isinstance(funnel, WaterfallFunnel):
         return Examination(known, funnel, _advice(funnel, used[0], scope))
@@ -141,9 +147,12 @@ def _consent(mapping: Mapping) -> str | None:
 
 def _read(importer: Importer) -> Shared:
     """The whole source; found on the way: who shares which further identity."""
-    found = Shared([name.removeprefix("i.") for name in importer.schema.names if name.startswith("i.")][1:])
-    for batch in importer.batches():
-        found.add(batch)
+    kinds = [name.removeprefix("i.") for name in importer.schema.names if name.startswith("i.")][1:]
+    with ExitStack() as failed:
+        found = failed.enter_context(Shared(kinds))
+        for batch in importer.batches():
+            found.add(batch)
+        failed.pop_all()
     return found
 
 

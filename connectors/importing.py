@@ -7,6 +7,7 @@ beside their typed form.
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import chain
+from pathlib import Path
 from typing import Literal, cast
 
 import numpy as np
@@ -80,7 +81,7 @@ class Importer:
 
     Raises InputError for a column that does not exist or cannot serve; MixedForms at the end of `batches()`.
     `form` settles how the identity comes, or each of several (raw, SHA-256, MD5); where None, most of the first batch's
-    rows tell.
+    rows tell. `scratch`: a folder in which of many rows what tells persons apart is set aside, sealed.
     """
 
     def __init__(
@@ -90,8 +91,10 @@ class Importer:
         progress: Progress | None = None,
         *,
         form: Form | tuple[Form, ...] | None = None,
+        scratch: Path | None = None,
     ) -> None:
         self._source, self._spec, self._progress, self._settled = source, spec, progress, form is not None
+        self._scratch = scratch
         opened = source.batches()
         head = next(opened, None)
         self._opened: Iterator[Batch] | None = chain([head] if head else [], opened)
@@ -127,7 +130,7 @@ class Importer:
         """The valid rows, in `schema`. A new call reads anew."""
         self._tally, *self._tallies = self._new_tallies()
         self._persons = self._merged = None
-        persons = Persons(self._spec.merge, self._amounts if self._spec.merge == "sum" else ())
+        persons = self._new_persons()
         opened, self._opened = self._opened or self._source.batches(), None
         for batch in opened:
             kept = self._rows(batch, persons)
@@ -210,6 +213,11 @@ class Importer:
         parsed = one.parse(values)
         self._tally.unparse(one.name, values_of(rows)[unparsed(values, parsed)])
         return parsed
+
+    def _new_persons(self) -> Persons:
+        rule = self._spec.merge
+        amounts = self._amounts if rule == "sum" else ()
+        return Persons(rule, amounts, days=self._by is not None and rule == "last", scratch=self._scratch)
 
     def _days(self, table: pa.RecordBatch) -> tuple["np.typing.NDArray[np.int32]", Flags] | None:
         if self._by is None or self._spec.merge != "last":

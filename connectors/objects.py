@@ -6,22 +6,26 @@ written, and nothing of them is put on the disk. What a store says never reaches
 """
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, TypeVar
 from urllib.parse import parse_qsl, urlsplit
 
 import pyarrow as pa
 
-from connectors.columns import Note, Plain, numbered
+from connectors.columns import Note, Plain, at_least_one, numbered
 from connectors.errors import InputError
 from connectors.source import BATCH_ROWS, Batch, Rejected
 
 SCHEMES = ("s3", "oss")
 MOST_OBJECTS = 10_000
 _SECRET = {"access_key", "secret_key", "session_token", "password"}
-_KNOWN = {"endpoint", "region"}
+KNOWN = {"endpoint", "region", "access_key", "secret_key", "session_token", "password"}
+"""What may stand in an address, and what is refused there; all else is asked of partitions."""
 _SECONDS = 10.0
+FAILURES = (pa.ArrowException, OSError, ValueError, MemoryError)
+"""What Arrow raises where a file or a store is not as it should be."""
+_DENIED = ("ACCESS_DENIED", "INVALID_ACCESS_KEY", "SIGNATURE")
 _Result = TypeVar("_Result")
 
 
@@ -51,7 +55,7 @@ def address(uri: str) -> Address:
     if parts.username or parts.password or _SECRET & given.keys():
         raise InputError("An address of an object must not hold a key.",
                          "Put AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY in the environment.")  # fmt: skip
-    if parts.scheme not in SCHEMES or not parts.netloc or parts.path in ("", "/") or given.keys() - _KNOWN:
+    if parts.scheme not in SCHEMES or not parts.netloc or parts.path in ("", "/") or given.keys() - KNOWN:
         raise InputError("This is not an address of an object.", "As in s3://bucket/folder/file.parquet.")
     region = given.get("region") or os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or ""
     endpoint = given.get("endpoint") or os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL", "")
@@ -66,22 +70,6 @@ def address(uri: str) -> Address:
     return Address(path, found.netloc, region or "us-east-1", found.scheme == "http", parts.scheme == "oss")
 
 
-def parts(uri: str) -> Sequence[str]:
-    """The addresses of all objects under a prefix, by name; hidden ones are left out. Raises InputError."""
-    from pyarrow import fs
-
-    where = address(uri)
-    query = urlsplit(uri).query
-    scheme = urlsplit(uri).scheme
-    infos = _guarded(where, lambda: _store(where).get_file_info(fs.FileSelector(where.path, recursive=True)))
-    names = sorted(info.path for info in infos if info.is_file)
-    names = [name for name in names if not name.rpartition("/")[2].startswith((".", "_"))]
-    if not names or len(names) > MOST_OBJECTS:
-        raise InputError("The folder {source} holds no parts, or more than {most}.", "Put tables of events in it.",
-                         source=where.label, most=MOST_OBJECTS)  # fmt: skip
-    return [f"{scheme}://{name}" + (f"?{query}" if query else "") for name in names]
-
-
 class ObjectSource:
     """A Parquet or CSV object (UTF-8 with a header, gzip or not). Its first row has number 1. Raises InputError."""
 
@@ -89,8 +77,8 @@ class ObjectSource:
         self._where = address(uri)
         self.label = self._where.label
         self.rejected: tuple[Rejected, ...] = ()
-        self._head = _guarded(self._where, self._read_head)
-        self._plain = _guarded(self._where, self._examine)
+        self._head = _guarded(self.label, self._read_head)
+        self._plain = _guarded(self.label, self._examine)
 
     @property
     def schema(self) -> pa.Schema:
@@ -104,10 +92,10 @@ class ObjectSource:
 
     def batches(self) -> Iterator[Batch]:
         """All rows, numbered from 1."""
-        yield from numbered(self._plain_batches())
+        return at_least_one(self.label, numbered(self._plain_batches()))
 
     def _plain_batches(self) -> Iterator[pa.RecordBatch]:
-        stream = _guarded(self._where, self._stream)
+        stream = _guarded(self.label, self._stream)
 
         def following() -> pa.RecordBatch | None:
             batch = next(stream, None)
@@ -115,11 +103,11 @@ class ObjectSource:
                 batch.validate(full=True)
             return None if batch is None else self._plain.batch(batch)
 
-        while (batch := _guarded(self._where, following)) is not None:
+        while (batch := _guarded(self.label, following)) is not None:
             yield batch
 
     def _read_head(self) -> bytes:
-        with _store(self._where).open_input_file(self._where.path) as file:
+        with store(self._where).open_input_file(self._where.path) as file:
             head: bytes = file.read_at(min(4, file.size()), 0)
             return head
 
@@ -127,7 +115,7 @@ class ObjectSource:
         if self._head == b"PAR1":
             import pyarrow.parquet as pq
 
-            with pq.ParquetFile(_store(self._where).open_input_file(self._where.path), **_CAPS) as file:
+            with pq.ParquetFile(store(self._where).open_input_file(self._where.path), **CAPS) as file:
                 return Plain(self.label, file.schema_arrow)
         return Plain(self.label, self._text().schema)
 
@@ -136,7 +124,7 @@ class ObjectSource:
             return iter(self._text())
         import pyarrow.parquet as pq
 
-        file = pq.ParquetFile(_store(self._where).open_input_file(self._where.path), **_CAPS)
+        file = pq.ParquetFile(store(self._where).open_input_file(self._where.path), **CAPS)
         return iter(file.iter_batches(BATCH_ROWS, use_threads=False))
 
     def _text(self) -> Any:
@@ -144,22 +132,27 @@ class ObjectSource:
         import pyarrow.csv as csv
 
         packed = "gzip" if self._head.startswith(b"\x1f\x8b") else None
-        opened = _store(self._where).open_input_stream(self._where.path, compression=packed)
-        names = csv.open_csv(opened, csv.ReadOptions(use_threads=False)).schema.names
-        opened = _store(self._where).open_input_stream(self._where.path, compression=packed)
-        texts = csv.ConvertOptions(column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=False)
-        return csv.open_csv(opened, csv.ReadOptions(use_threads=False), convert_options=texts)
+        opened = store(self._where).open_input_stream(self._where.path, compression=packed)
+        lines = csv.ParseOptions(newlines_in_values=True)
+        names = csv.open_csv(opened, csv.ReadOptions(use_threads=False), parse_options=lines).schema.names
+        opened = store(self._where).open_input_stream(self._where.path, compression=packed)
+        texts = csv.ConvertOptions(
+            column_types=dict.fromkeys(names, pa.string()), null_values=[""], strings_can_be_null=True
+        )
+        return csv.open_csv(opened, csv.ReadOptions(use_threads=False), parse_options=lines, convert_options=texts)
 
 
-_CAPS: dict[str, Any] = {
+CAPS: dict[str, Any] = {
     "page_checksum_verification": True,
     "thrift_string_size_limit": 64 << 20,
     "thrift_container_size_limit": 64 << 20,
     "pre_buffer": False,
 }
+"""For `pyarrow.parquet.ParquetFile`: nothing in a file is trusted."""
 
 
-def _store(where: Address) -> Any:
+def store(where: Address) -> Any:
+    """The store as a file system of Arrow's."""
     from pyarrow import fs
 
     return fs.S3FileSystem(
@@ -174,27 +167,25 @@ def _store(where: Address) -> Any:
     )
 
 
-def _guarded(where: Address, action: Callable[[], _Result]) -> _Result:
+def _guarded(label: str, action: Callable[[], _Result]) -> _Result:
     """What `action` gives; what a store or Arrow says becomes an InputError, without their text."""
     try:
         return action()
-    except FileNotFoundError:
-        raise InputError("There is no object {source} in the store.", "Check bucket and key.",
-                         source=where.label) from None  # fmt: skip
-    except PermissionError:
-        raise _refused(where) from None
-    except (pa.ArrowException, OSError, ValueError, UnicodeDecodeError, MemoryError) as error:
-        if "ACCESS_DENIED" in str(error) or "INVALID_ACCESS_KEY" in str(error) or "SIGNATURE" in str(error):
-            raise _refused(where) from None
-        raise InputError(
-            "The object {source} cannot be read: the store is not reached, or it is damaged.",
-            "Check endpoint, region and key; look at the object with the store's own tool.", source=where.label,
-        ) from None  # fmt: skip
+    except FAILURES as error:
+        raise explained(label, error) from None
 
 
-def _refused(where: Address) -> InputError:
+def explained(label: str, error: Exception) -> InputError:
+    """What one of FAILURES means, by the object's name and without the error's text."""
+    if isinstance(error, FileNotFoundError):
+        return InputError("There is no object {source} in the store.", "Check bucket and key.", source=label)
+    said = str(error)
+    if isinstance(error, PermissionError) or any(sign in said for sign in _DENIED):
+        return InputError(
+            "The store does not let this user read {source}.",
+            "Put AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY in the environment.", source=label,
+        )  # fmt: skip
     return InputError(
-        "The store does not let this user read {source}.",
-        "Put AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY in the environment.",
-        source=where.label,
-    )
+        "The object {source} cannot be read: the store is not reached, or it is damaged.",
+        "Check endpoint, region and key; look at the object with the store's own tool.", source=label,
+    )  # fmt: skip

@@ -4,6 +4,7 @@ import stat
 from pathlib import Path
 
 from connectors.errors import InputError
+from connectors.folders import folder
 from connectors.source import Source
 
 _DELIMITERS = {"tab": "\t", "\\t": "\t", "comma": ",", "semicolon": ";", "bar": "|"}
@@ -14,18 +15,31 @@ def open_source(
 ) -> Source:
     """The source that `uri` names.
 
-    A path to CSV or TSV (gzip or not), XLSX, XLS, Parquet, Arrow or Feather; postgresql://user@host/db with
-    `?table=schema.name` or `?query=SELECT …`; s3://bucket/key or oss://bucket/key. sheet: of a workbook; encoding,
-    delimiter: of a text table. Raises InputError.
+    A path to CSV or TSV (gzip or not), XLSX, XLS, Parquet, Arrow or Feather; a folder of Parquet parts, cut into Hive's
+    partitions or not; postgresql://user@host/db with `?table=schema.name` or `?query=SELECT …`; s3://bucket/key or
+    oss://bucket/key, or a prefix that ends in /. sheet: of a workbook; encoding, delimiter: of a text table.
+    Raises InputError.
     """
     if uri.startswith(("postgresql://", "postgres://")):
         from connectors.postgres import PostgresSource
 
         return PostgresSource(uri)
-    if uri.startswith(("s3://", "oss://")):
+    if uri.startswith("odps://"):
+        from connectors.maxcompute import MaxComputeSource
+
+        return MaxComputeSource(uri)
+    if uri.startswith("adbc+"):
+        from connectors.adbc import open_adbc
+
+        return open_adbc(uri)
+    if uri.startswith(("s3://", "oss://")) and not uri.partition("?")[0].endswith("/"):
         from connectors.objects import ObjectSource
 
         return ObjectSource(uri)
+    if found := folder(uri):
+        from connectors.hive import HiveSource
+
+        return HiveSource(found)
     path = Path(uri).expanduser()
     head = _head(uri, path)
     if head.startswith(b"PAR1"):

@@ -12,7 +12,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 import pyarrow as pa
 
-from connectors.columns import Note, distinct_names, numbered, plain_type
+from connectors.columns import Note, at_least_one, distinct_names, numbered, plain_type
 from connectors.errors import InputError
 from connectors.source import Batch, Rejected
 
@@ -61,14 +61,8 @@ class PostgresSource:
         """All rows, numbered from 1. Raises InputError where there are none."""
         with _connected(self._address) as connection, connection.cursor() as cursor:
             cursor.execute(self._select)
-            last = 0
-            for batch in numbered(_in_schema(batch, self.schema) for batch in cursor.fetch_record_batch()):
-                last += batch.table.num_rows
-                yield batch
-        if not last:
-            raise InputError(
-                "{source} has column names but no rows.", "Export it again with at least one row.", source=self.label
-            )  # fmt: skip
+            found = numbered(_in_schema(batch, self.schema) for batch in cursor.fetch_record_batch())
+            yield from at_least_one(self.label, found)
 
 
 def address(uri: str) -> Address:

@@ -29,6 +29,9 @@ fi
 if [ "${1:-}" = test ] && ! command -v chromium >/dev/null && ! command -v chromium-browser >/dev/null; then
   debian chromium
 fi
+if [ "${1:-}" = test ] && ! command -v java >/dev/null; then
+  debian openjdk-17-jre-headless # Spark, the engine of clusters
+fi
 
 [ -x .venv/bin/python ] && .venv/bin/python -m pip --version >/dev/null 2>&1 || { rm -rf .venv; "$python" -m venv .venv; }
 lock=requirements.lock stamp=.venv/installed

@@ -22,7 +22,7 @@ settings.load_profile("suite")
 
 RUNS = (
     "overlap", "told", "neutral", "alone", "prepared", "seen", "postgres", "made", "ran", "noisy", "nodes", "agreed",
-    "cdnow", "world", "homes", "home", "three", "neighbours", "staffed",
+    "cdnow", "world", "homes", "home", "three", "neighbours", "staffed", "s3",
 )  # fmt: skip
 """Shared fixtures that take seconds: the tests of a folder that share one go to one worker, so that it is made once.
 A test that has several goes by the first."""

@@ -11,7 +11,7 @@ import socket
 import tempfile
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 
@@ -52,9 +52,22 @@ class NearParties(LocalParties):
 def parties() -> Iterator[None]:
     """In here parties are threads, and their engines near: a process of a party takes two seconds to start."""
     with pytest.MonkeyPatch.context() as patch, engines():
-        for module in ("cleanroom.overlap.run", "cleanroom.node.parties"):
-            patch.setattr(importlib.import_module(module), "LocalParties", NearParties)
+        for module, name in (("cleanroom.overlap.run", "Siblings"), ("cleanroom.node.parties", "LocalParties")):
+            patch.setattr(importlib.import_module(module), name, NearParties)
         yield
+
+
+def process_of(parent: int, name: str) -> int | None:
+    """The process of a party of a command that runs as `parent`: a child's child, named after the party."""
+    return next((party for task in Path(f"/proc/{parent}/task").iterdir() for child in _children(task)
+                 for party in _children(Path(f"/proc/{child}/task/{child}"))
+                 if Path(f"/proc/{party}/comm").read_text().strip() == name), None)  # fmt: skip
+
+
+def _children(task: Path) -> list[int]:
+    with suppress(FileNotFoundError):  # a thread that has just ended
+        return [int(child) for child in (task / "children").read_text().split()]
+    return []
 
 
 class NearEngine:

@@ -32,14 +32,14 @@ def owner(given: party.Words) -> None:
     laps = [time.perf_counter()]
     table = party.read(given.file)
     laps.append(time.perf_counter())
-    items = party.digests(table)
-    laps.append(time.perf_counter())
     with party.channel(given.role, "operator", given.sockets[2]) as channel:
-        sent = keyed.owner(channel, _ROOM_KEY, items, {}, lambda rows: {}, canaries=party.canaries(given.role))
+        sent = keyed.owner(
+            channel, _ROOM_KEY, party.items(table), {}, lambda rows: {}, canaries=party.canaries(given.role)
+        )
         laps.append(time.perf_counter())
         if given.role == "receiver":
             rows = keyed.receive_matched(channel, sent)
-            del items, sent
+            del sent
             places = pa.Array.from_buffers(pa.int64(), len(rows), [None, pa.py_buffer(np.ascontiguousarray(rows))])
             csv.write_csv(table.take(places), given.out)
             laps.append(time.perf_counter())

@@ -18,11 +18,13 @@ import pyarrow.csv
 
 from cleanroom.bench.party import WIDTH, canaries, channel
 from connectors.arrays import numbers
+from protocols.psi.tokens import Items
 from protocols.rows import Bytes
 
 LOADING_ROWS = 100_000
+PART_ROWS = 1 << 20
 
-__all__ = ["Words", "canaries", "channel", "digests", "read", "run", "tell", "words", "write"]
+__all__ = ["Words", "canaries", "channel", "digests", "items", "read", "run", "tell", "words", "write"]
 
 
 @dataclass(frozen=True)
@@ -50,9 +52,17 @@ def read(path: str) -> pa.Table:
     return pa.csv.read_csv(path, convert_options=options)
 
 
-def digests(table: pa.Table) -> Bytes:
+def items(table: pa.Table) -> Items:
+    """The same as `digests`, a part at a time."""
+    few = len(table) <= LOADING_ROWS
+    return Items(
+        len(table), lambda: (digests(table.slice(at, PART_ROWS), few=few) for at in range(0, len(table), PART_ROWS))
+    )
+
+
+def digests(table: pa.Table, *, few: bool | None = None) -> Bytes:
     """uint8[n, 16] of the phones; of few of them without the kernel, which takes as long to load as 200,000 by hand."""
-    if len(table) > LOADING_ROWS:
+    if len(table) > LOADING_ROWS if few is None else not few:
         from protocols.kernels.digests import sha256
 
         return sha256(table["phone"], WIDTH)

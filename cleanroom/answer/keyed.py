@@ -11,21 +11,22 @@ sealed          →                    masked amounts, under the room key that t
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 
-from cleanroom.answer import closing, crowd, planning, updates
+from cleanroom import engines
+from cleanroom.answer import closing, crowd, merging, planning, updates
 from cleanroom.answer.draws import drawn, once, replayed
+from cleanroom.answer.merging import Merged
 from cleanroom.answer.notes import hear, malformed, reading, receive_rows, send_rows, take, tell
 from cleanroom.answer.release import Release
 from cleanroom.answer.side import Learned, Side
 from cleanroom.answer.slots import cell_layout, most_groups
 from cleanroom.answer.tables import Table
 from cleanroom.answer.updates import Change, Sent
-from cleanroom.enclave.handle import Enclave
-from cleanroom.enclave.query import PEOPLE, SLOTS, Groups, Query, split_name
+from cleanroom.enclave.query import PEOPLE, SLOTS, Engine, Groups, Query, Where, split_name
 from cleanroom.privacy.history import Question
 from cleanroom.privacy.ranges import Range, size_range
 from cleanroom.privacy.threshold import release_groups, with_people
@@ -39,13 +40,19 @@ from protocols.paillier import answer, cipher
 from protocols.paillier.cells import CellLayout, Totals
 from protocols.paillier.keys import PrivateKey, PublicKey
 from protocols.paillier.slots import Integers
-from protocols.psi import keyed, keyed_updates
+from protocols.psi import keyed, keyed_updates, lining_up
 from protocols.psi import tokens as bulk
 from protocols.psi.keyed_updates import State, Update
+from protocols.psi.tokens import Items
 from protocols.rows import Bytes, Indices, to_rows
+
+if TYPE_CHECKING:
+    from cleanroom.answer.clustered import Spread
 
 NO_CLASS = np.zeros(1, np.int64)
 """Of nobody: whoever a crowd's rule selects is in one."""
+ALL_CELLS = np.arange(256)
+"""Codes that a column may have (`rooms.terms`), and classes of a crowd."""
 SEAL_LABEL = "cleanroom/keyed-amounts/1"
 
 
@@ -56,43 +63,59 @@ SEAL_LABEL = "cleanroom/keyed-amounts/1"
 class Sending:
     """An owner's part of a run as it was sent: all rows, in the order of `whole`, or this change of them.
 
-    session: names it; columns: what stands in them, as updates compare it; key: of its slots, where these went along.
+    session: names it; key: of its slots, where these went along; items, columns: where the next run is to go on from
+    this one, its digests and what stands in the columns, as updates compare it.
     """
 
     session: bytes
-    items: Bytes
-    columns: Mapping[str, Bytes]
     key: PrivateKey | None
+    items: Bytes = field(default_factory=lambda: np.empty((0, keyed.TOKEN_BYTES), np.uint8))
+    columns: Mapping[str, Bytes] = field(default_factory=dict)
     whole: keyed.Sent | None = None
     change: Change | None = None
+    spread: "Spread | None" = None
+    """The rows as a cluster made them, instead."""
 
 
 def send_as_owner(side: Side, channel: Channel) -> Sending:
     """Send this party's tokens, the tokens of its columns in the question, and its slots; or what changed of them."""
-    name, items = side.dataset.name, side.digests()
+    if engines.cluster(side.home.path) is not None:
+        from cleanroom.answer import clustered
+
+        if clustered.fits(side):
+            spread = clustered.send(side, channel)
+            return Sending(channel.session, spread.key, spread=spread)
+    name = side.dataset.name
+    keeps = side.updates and updates.may_be_kept(side.manifest.rows)
+    items = side.digests() if keeps or side.dataset.also else side.items()
     with side.stage("tokens"):
-        codes = {f"{name}.{column}": side.codes(column) for column in side.own(side.cells_asked)}
+        codes = {f"{name}.{column}": updates.cells(side.codes(column))[:, 0] for column in side.own(side.cells_asked)}
         unknown = {f"{name}.{column.name}": np.array([column.cells - 1]) for column in side.dataset.columns}
         nobody = {each: unknown.get(each, NO_CLASS) for each in codes}
         fill = {each: keyed.value_tokens(side.room_key, each, cell).tobytes() for each, cell in nobody.items()}
+        every = {each: keyed.value_tokens(side.room_key, each, ALL_CELLS).view(np.uint64)[:, 0] for each in codes}
     slots, key = _encrypted(side, fill)
     widths = dict.fromkeys(codes, keyed.VALUE_BYTES) | {each: rows.shape[1] for each, rows in slots.items()}
 
     def values(rows: Indices) -> Mapping[str, Bytes]:
-        tokens = {each: keyed.value_tokens(side.room_key, each, column[rows]) for each, column in codes.items()}
-        return tokens | {each: encrypted[rows] for each, encrypted in slots.items()}
+        tokens = {each: every[each][column[rows]].view(np.uint8) for each, column in codes.items()}
+        shaped = {each: column.reshape(-1, keyed.VALUE_BYTES) for each, column in tokens.items()}
+        return shaped | {each: encrypted[rows] for each, encrypted in slots.items()}
 
-    canaries = side.canaries(side.party, items.shape[1])
-    columns, last = {}, None
-    if side.updates:
-        amounts = {f"{name}.{column}": side.amounts(column) for column in side.own(side.query.sums)}
-        columns = {each: updates.cells(column) for each, column in codes.items()}
-        columns |= {each: updates.numbers(column) for each, column in amounts.items()}
-        last = updates.last_sent(side, channel, columns)
+    canaries = side.canaries(side.party, keyed.TOKEN_BYTES)
+    if isinstance(items, Items) or not keeps:
+        if side.updates:
+            updates.last_sent(side, channel, {})
+        with side.stage("match"):
+            return Sending(channel.session, key, whole=_send_all(side, channel, items, widths, values, canaries, fill))
+    amounts = {f"{name}.{column}": side.amounts(column) for column in side.own(side.query.sums)}
+    columns = {each: column[:, None] for each, column in codes.items()}
+    columns |= {each: updates.numbers(column) for each, column in amounts.items()}
+    last = updates.last_sent(side, channel, columns)
     with side.stage("match"):
         if last is None:
             whole = _send_all(side, channel, items, widths, values, canaries, fill)
-            return Sending(channel.session, items, columns, key, whole=whole)
+            return Sending(channel.session, key, items, columns, whole=whole)
         change = last.since(items, columns)
         session = keyed_updates.owner(
             channel,
@@ -104,13 +127,13 @@ def send_as_owner(side: Side, channel: Channel) -> Sending:
             lambda added: values(change.added[added]),
             canaries=canaries,
         )
-        return Sending(session, items, columns, key, change=change)
+        return Sending(session, key, items, columns, change=change)
 
 
-def _send_all(side: Side, channel: Channel, items: Bytes, widths: dict[str, int], values: keyed.Columns,
+def _send_all(side: Side, channel: Channel, items: Bytes | Items, widths: dict[str, int], values: keyed.Columns,
               canaries: Canaries, fill: dict[str, bytes]) -> keyed.Sent:  # fmt: skip
     """All rows, with a token for each identity that the contract names."""
-    if not side.dataset.also:
+    if isinstance(items, Items) or not side.dataset.also:
         return keyed.owner(channel, side.room_key, items, widths, values, canaries=canaries, fill=fill)
     return keyed.owner_of_several(channel, side.room_key, side.party, items, side.identities(), widths, values,
                                   canaries=canaries, fill=fill)  # fmt: skip
@@ -141,7 +164,9 @@ def receive_members(side: Side, channel: Channel, sending: Sending, release: Rel
         given = crowd.receives(side.contract, side.party) and crowd.gives(side.contract, side.crowd, release.first)
         return keyed.receive_matched(channel, sending.whole) if given and sending.whole is not None else None
     if side.contract.match.output == "members" and side.contract.match.receiver == side.party:
-        if sending.whole is not None:
+        if sending.spread is not None:
+            matched = sending.spread.receive_matched(channel)
+        elif sending.whole is not None:
             matched = keyed.receive_matched(channel, sending.whole)
         elif sending.change is not None:
             had = sending.change.had
@@ -151,7 +176,9 @@ def receive_members(side: Side, channel: Channel, sending: Sending, release: Rel
         whole = not side.sigma and not side.query.where  # then the size is that of all who matched
         if matched is not None and whole and not size.low <= len(matched) <= size.high:
             raise BadMessage("The operator named more or fewer rows than the size that it released.")
-    if side.updates:
+    if side.updates and not len(sending.items):
+        updates.forget_sent(side)
+    elif side.updates:
         flagged = np.empty(0, np.int64) if matched is None else matched
         updates.keep_sent(side, Sent.of(sending.session, sending.items, sending.columns, flagged))
     return matched
@@ -221,28 +248,37 @@ def _unhex(texts: dict[str, Any], name: str) -> bytes:
 
 @dataclass
 class Gathered:
-    """What owners sent, by dataset: bytes of columns, Paillier keys, tokens (and columns that are kept), changes."""
+    """What owners sent, by dataset: bytes of columns, Paillier keys, tokens (and columns that are kept), changes; or
+    what is left of it where it was merged as it came."""
 
     widths: dict[str, dict[str, int]] = field(default_factory=dict)
     keys: dict[str, PublicKey] = field(default_factory=dict)
     states: dict[str, State] = field(default_factory=dict)
     changes: dict[str, Update] = field(default_factory=dict)
+    merged: Merged | None = None
 
 
-def receive_as_operator(side: Side, channels: Mapping[str, Channel], enclave: Enclave) -> Gathered:
+def receive_as_operator(side: Side, channels: Mapping[str, Channel], enclave: Engine) -> Gathered:
     """All owners' rows into the enclave, whole or as they are now, canaries checked and taken out."""
-    gathered, keeps = Gathered(), side.updates
+    gathered = Gathered()
     widths = gathered.widths
     for dataset in side.lined_up:
         widths[dataset.name] = _widths(side, dataset, gathered.keys)
-    held = updates.held_states(side, channels, widths) if keeps else None
+    held = updates.held_states(side, channels, widths) if side.updates else None
+    if held is None:
+        came = {
+            each.name: keyed.operator(channels[each.owner], widths[each.name], most=each.rows) for each in side.lined_up
+        }
+        keeps = side.updates and updates.may_be_kept(sum(received.rows for received in came.values()))
+        if not keeps and merging.fits(side, enclave):
+            gathered.merged = merging.receive(side, channels, enclave, widths, came, _told(side))
+            return gathered
     for dataset in side.lined_up:
         name, channel = dataset.name, channels[dataset.owner]
         if held is None:
-            received = keyed.operator(channel, widths[name], most=dataset.rows)
-            holds = keeps and received.rows * sum(widths[name].values()) <= updates.MOST_COLUMN_BYTES
+            holds = keeps and came[name].rows * sum(widths[name].values()) <= updates.MOST_COLUMN_BYTES
             parts = _Parts(list(widths[name]) if holds else [])
-            enclave.load(name, keyed.layout(widths[name]), parts.seen(received))
+            enclave.load(name, keyed.layout(widths[name]), parts.seen(came[name]))
             gathered.states[name] = parts.state(channel.session)
         else:
             gathered.changes[name] = change = keyed_updates.operator(channel, held[name], most=dataset.rows)
@@ -250,7 +286,7 @@ def receive_as_operator(side: Side, channels: Mapping[str, Channel], enclave: En
             enclave.load(name, keyed.layout(widths[name]), change.after.batches())
     dummies = [keyed.named_canaries(channels[owner]) for owner in side.owners]
     tokens = [gathered.states[side.contract.dataset_of(owner).name].tokens for owner in side.owners]
-    enclave.drop_tokens(keyed.canaries_among(dummies, tokens))
+    enclave.drop_tokens(lining_up.canaries_among(dummies, tokens))
     return gathered
 
 
@@ -287,7 +323,7 @@ class _Parts:
         return State(session, (high, low), {name: np.concatenate(parts) for name, parts in self._columns.items()})
 
 
-def answer_as_operator(side: Side, channels: Mapping[str, Channel], enclave: Enclave, keys: Mapping[str, PublicKey],
+def answer_as_operator(side: Side, channels: Mapping[str, Channel], enclave: Engine, keys: Mapping[str, PublicKey],
                        question: Question, notes: Sequence[Any]) -> dict[str, Any]:  # fmt: skip
     """Count, add noise, threshold, have the owners open the sums of released groups; what every recipient is told."""
     names = [side.contract.dataset_of(owner).name for owner in side.owners]
@@ -383,13 +419,23 @@ def _opened(channel: Channel, rows: Bytes) -> str:
     return take(hear(channel, "sums.sealed"), "sealed", str)
 
 
+def _told(side: Side) -> str:
+    """The dataset whose owner is told which of its rows matched, or are in the crowd; none where it takes no part."""
+    match = side.contract.match
+    if side.crowd is not None:
+        name = _addressed(side)
+    else:
+        name = side.contract.dataset_of(match.receiver).name if match.output == "members" else ""
+    return name if any(dataset.name == name for dataset in side.lined_up) else ""
+
+
 def _addressed(side: Side) -> str:
     """The dataset of who addresses people."""
     term = side.contract.activation
     return "" if term is None else side.contract.dataset_of(term.receiver).name
 
 
-def send_members(side: Side, channels: Mapping[str, Channel], enclave: Enclave, gathered: Gathered,
+def send_members(side: Side, channels: Mapping[str, Channel], enclave: Engine, gathered: Gathered,
                  told: Mapping[str, Any]) -> None:  # fmt: skip
     """Tell the receiver alone which of its rows matched, or what changed of that; keep what the next run needs.
 
@@ -399,16 +445,24 @@ def send_members(side: Side, channels: Mapping[str, Channel], enclave: Enclave, 
     if side.crowd is not None:
         if crowd.gives(side.contract, side.crowd, told["people"][0]):
             name = _addressed(side)
-            positions = enclave.matched_positions(name, side.query.where)
-            keyed.send_matched(channels[side.contract.dataset(name).owner], positions.to_numpy())
+            positions = _positions(gathered, enclave, name, side.query.where)
+            keyed.send_matched(channels[side.contract.dataset(name).owner], positions)
         return
     if match.output == "members" and gathered.changes:
         updates.send_matched(side, channels[match.receiver], gathered.changes)
     elif match.output == "members" and match.receiver in side.owners:
-        positions = enclave.matched_positions(side.contract.dataset_of(match.receiver).name)
-        keyed.send_matched(channels[match.receiver], positions.to_numpy())
+        positions = _positions(gathered, enclave, side.contract.dataset_of(match.receiver).name)
+        keyed.send_matched(channels[match.receiver], positions)
     if side.updates:
         updates.keep_states(side, gathered.states, gathered.widths)
+
+
+def _positions(gathered: Gathered, enclave: Engine, dataset: str, where: Where = ()) -> Indices:
+    """Which rows of a dataset are matched and meant, as its owner sent them."""
+    if gathered.merged is not None and not where:
+        return gathered.merged.matched
+    found: Indices = enclave.matched_positions(dataset, where).to_numpy()
+    return found if gathered.merged is None else gathered.merged.positions[found]
 
 
 def learned(side: Side) -> list[Learned]:

@@ -29,6 +29,10 @@ def _receive(side: Side, channel: Channel, kind: str, items: Bytes, label_width:
     """By one identity: uint8[n, 16 or 32] distinct digests; kind: which, where there are several."""
     match, canaries = side.contract.match, side.canaries("receiver", items.shape[1], kind)
     most = side.contract.dataset_of(side.peer).rows
+    if (cluster := side.paired) is not None:
+        from cleanroom.cluster import pair_rooms
+
+        return pair_rooms.receive(side, channel, kind, items, label_width, cluster, cluster.pairs)
     if match.protocol == "oprf":
         return unbalanced.receive(side, channel, items, label_width)
     if match.protocol == "dh" and side.updates and not label_width:
@@ -78,6 +82,10 @@ def _send(side: Side, channel: Channel, kind: str, items: Bytes, labels: Bytes |
     """By one identity, as `_receive`."""
     match, canaries = side.contract.match, side.canaries("sender", items.shape[1], kind)
     most = side.contract.dataset_of(side.peer).rows
+    if (cluster := side.paired) is not None:
+        from cleanroom.cluster import pair_rooms
+
+        return pair_rooms.send(side, channel, kind, items, labels, cluster)
     if match.protocol == "oprf":
         return unbalanced.send(side, channel, items, labels)
     if match.protocol == "dh" and side.updates and labels is None:

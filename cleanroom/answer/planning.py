@@ -20,8 +20,7 @@ from cleanroom.answer.draws import check_count, drawn, once, replayed
 from cleanroom.answer.notes import malformed, reading, take, whole_numbers
 from cleanroom.answer.release import Release
 from cleanroom.answer.side import Side
-from cleanroom.enclave.handle import Enclave
-from cleanroom.enclave.query import PEOPLE, Query, Where, split_name
+from cleanroom.enclave.query import PEOPLE, Engine, Query, Where, split_name
 from cleanroom.errors import Refused
 from cleanroom.ledger.receipt import SignedReceipt
 from cleanroom.plan import cube
@@ -105,7 +104,7 @@ def numbers(side: Side) -> Axes:
     return {name: list(range(side.term(name).cells)) for name in side.query.by}
 
 
-def answered(side: Side, enclave: Enclave, question: Question, axes: Axes) -> dict[str, Any]:
+def answered(side: Side, enclave: Engine, question: Question, axes: Axes) -> dict[str, Any]:
     """What the host tells of the plan: the noised counts of all cells of all tables, one after the other."""
 
     def exact() -> Counts:
@@ -123,7 +122,7 @@ def answered(side: Side, enclave: Enclave, question: Question, axes: Axes) -> di
     return told
 
 
-def _table(enclave: Enclave, table: tuple[str, ...], axes: Axes, where: Where) -> Counts:
+def _table(enclave: Engine, table: tuple[str, ...], axes: Axes, where: Where) -> Counts:
     """Exact counts by these columns: int64[cells of each]. Who has a value that is no cell's counts nowhere."""
     groups = enclave.run(Query(table, (), where)).table
     shape = tuple(len(axes[name]) for name in table)

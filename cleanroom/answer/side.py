@@ -3,7 +3,7 @@
 import datetime as dt
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -11,14 +11,14 @@ from typing import Any
 
 import numpy as np
 
+from cleanroom import engines
 from cleanroom.answer.board import BoardAsked
 from cleanroom.answer.crowd import CrowdAsked
 from cleanroom.answer.slot_store import PlainRows, SlotStore
 from cleanroom.answer.slots import Codes, cell_layout, crossed, draws, sizes
+from cleanroom.cluster.settings import ClusterSettings
 from cleanroom.crowds.selecting import Chosen, choose
-from cleanroom.enclave import handle
-from cleanroom.enclave.handle import Enclave
-from cleanroom.enclave.query import Query, Where, split_name
+from cleanroom.enclave.query import Engine, Query, Where, split_name
 from cleanroom.errors import Refused
 from cleanroom.home import Home
 from cleanroom.keys import PublicKeys, SecretAccess
@@ -31,6 +31,7 @@ from cleanroom.rooms.identities import as_agreed
 from cleanroom.rooms.store import Room
 from cleanroom.rooms.taking_part import keys_of, lined_up, owners_of, parties_of
 from cleanroom.rooms.terms import Column, Dataset, Slots
+from cleanroom.vault.identities import DIGEST, as_bytes
 from cleanroom.vault.manifest import Manifest
 from protocols import canary
 from protocols.channel import Channel, Transport
@@ -38,6 +39,7 @@ from protocols.paillier import cipher
 from protocols.paillier.cells import CellLayout
 from protocols.paillier.keys import PrivateKey, PublicKey
 from protocols.psi import keyed
+from protocols.psi.tokens import Items
 from protocols.psi.waterfall import Identities
 from protocols.rows import Bytes, Indices
 
@@ -61,7 +63,8 @@ class Side:
     ledger names them, the party and who did in its name; plan: all tables by one and two of the query's columns;
     earlier: exact answers from which this one's could be subtracted; same: of what was computed again, whether it is;
     charged: whether this run was; over: the datasets lined up, none being named where these are all of the
-    room; crowd: what it is about, its plan then being as `answer.crowd` has it; board: it is one.
+    room; after: what is let go of when a session ends;
+    crowd: what it is about, its plan then being as `answer.crowd` has it; board: it is one.
     """
 
     home: Home
@@ -82,6 +85,7 @@ class Side:
     crowd: CrowdAsked | None = None
     board: BoardAsked | None = None
     stages: dict[str, float] = field(default_factory=dict)
+    after: ExitStack = field(default_factory=ExitStack)
     sent: int = 0
     enclave_memory: int = 0
 
@@ -192,16 +196,16 @@ class Side:
             peer_key=theirs.signing,
             contract_hash=self.context,
             fingerprints=(self.home.keys.fingerprint, theirs.fingerprint),
-            parameters={"k": self.contract.release.k},
+            parameters={"k": self.contract.release.k} | ({"clusters": 1} if self.paired else {}),
         )
-        with channel:
+        with self.after, channel:
             yield channel
             self.sent += channel.sent
 
     @contextmanager
-    def enclave(self, ciphertexts: int = 0) -> Iterator[Enclave]:
-        """A fresh enclave process that will sum about so many ciphertexts; its peak memory is kept."""
-        with handle.start(ciphertexts=ciphertexts) as enclave:
+    def enclave(self, ciphertexts: int = 0) -> Iterator[Engine]:
+        """A fresh engine that will sum about so many ciphertexts; its peak memory is kept."""
+        with engines.start(self.home.path, ciphertexts=ciphertexts) as enclave:
             yield enclave
         self.enclave_memory = enclave.peak_memory
 
@@ -216,6 +220,13 @@ class Side:
     def canaries(self, side: str, width: int, kind: str = "") -> canary.Canaries:
         """This side's canaries; kind: of one identity, where there are several."""
         return canary.draw(keyed.subkey(self.room_key, "canary", kind.encode()), side, width)
+
+    @cached_property
+    def paired(self) -> ClusterSettings | None:
+        """The cluster by which this side matches, if it does: the peer's must too."""
+        match = self.contract.match
+        fits = match.protocol == "vole" or (match.protocol == "dh" and match.output == "members" and not self.updates)
+        return engines.paired(self.home.path) if fits else None
 
     @property
     def updates(self) -> bool:
@@ -242,6 +253,20 @@ class Side:
         if len(found) > self.dataset.rows:
             raise Refused("The dataset {dataset} has more rows than the contract allows.", dataset=self.dataset.name)
         return found
+
+    def items(self) -> Items:
+        """The same in parts, so that they need not be held. What changes the dataset meanwhile raises Refused, too."""
+        if self.chosen is not None or self.manifest.rows > self.dataset.rows:
+            found = self.digests()
+            return Items(len(found), lambda: [found])
+        return Items(self.manifest.rows, self._digest_parts)
+
+    def _digest_parts(self) -> Iterator[Bytes]:
+        batches = self.home.vault.read(self.dataset.name, [DIGEST])
+        self.check_unchanged()
+        for batch in batches:
+            yield as_bytes(batch.column(0))
+        self.check_unchanged()
 
     def identities(self) -> tuple[Identities, ...]:
         """All identities of this party's dataset in the contract's order. Errors as `digests`."""

@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from cleanroom.answer.epochs import Kept, number_at
+from cleanroom.answer.epochs import MOST_BYTES, Kept, number_at
 from cleanroom.answer.notes import hear, take, tell
 from cleanroom.answer.side import Side
 from cleanroom.errors import BadData
@@ -109,6 +109,11 @@ def _state(kept: Kept, kind: "type[_State]", width: int) -> "_State":
 
 
 # -- keyed
+
+
+def may_be_kept(rows: int) -> bool:
+    """Whether so many tokens are not too many to be kept: of more, nothing is gathered, and each run sends all."""
+    return rows * keyed.TOKEN_BYTES <= MOST_BYTES
 
 
 @dataclass(frozen=True)
@@ -210,7 +215,7 @@ def numbers(amounts: Indices) -> Bytes:
 
 def last_sent(side: Side, channel: Channel, columns: Mapping[str, Bytes]) -> Sent | None:
     """What the operator still holds of this owner, to be updated; None where all rows are to be sent."""
-    held = _kept(side).load("sent")
+    held = _kept(side).load("sent") if may_be_kept(side.manifest.rows) else None
     sent = None if held is None else Sent.from_bytes(held)
     if sent is not None and sent.columns.keys() != columns.keys():
         sent = None
@@ -224,6 +229,11 @@ def last_sent(side: Side, channel: Channel, columns: Mapping[str, Bytes]) -> Sen
 def keep_sent(side: Side, sent: Sent) -> None:
     """Keep it for the next run."""
     _save(side, _kept(side), "sent", sent.to_bytes())
+
+
+def forget_sent(side: Side) -> None:
+    """Keep nothing of what was sent."""
+    _kept(side).remove("sent")
 
 
 def held_states(side: Side, channels: Mapping[str, Channel],
@@ -248,9 +258,9 @@ def held_states(side: Side, channels: Mapping[str, Channel],
 
 
 def keep_states(side: Side, states: Mapping[str, State], widths: Mapping[str, Mapping[str, int]]) -> None:
-    """Keep both datasets for the next run, in one file, since an update is of two states of one run. Where columns were
-    too large to be held, nothing is kept."""
-    if all(_widths(states[name]) == widths[name] for name in widths):
+    """Keep both datasets for the next run, in one file, since an update is of two states of one run. Where columns or
+    all were too large to be held, nothing is kept."""
+    if all(name in states and _widths(states[name]) == widths[name] for name in widths):
         _kept(side).save("held", _stream([states[each.name].to_table() for each in side.contract.datasets]))
     else:
         _kept(side).remove("held")

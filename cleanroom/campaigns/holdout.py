@@ -7,7 +7,7 @@ of that ledger goes to the other parties with the next run: none of the three ca
 
 import datetime as dt
 import hashlib
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -83,7 +83,7 @@ def admit(home: Home, room: str, name: str, dataset: str, rows: Rows, version: s
         store.save_arms(name, seed, members)  # first: a commitment without its seed could never be opened
         committed, made = _commit(home, record, manifest, every, seed, members, version)
         starts = record.starts or (day or _today()).isoformat()
-        store.change(name, starts=starts, commitments=(*record.commitments, committed), manifest=asdict(made))
+        store.change(name, starts=starts, commitments=(*record.commitments, committed), manifest=made.plain())
     return given == TREATED, Drawn(told.treated, told.held, told.strata, committed)
 
 

@@ -63,6 +63,26 @@ def data_add(
     show.result(result, json, lambda console: added_shown(console, result))
 
 
+@terminal.command(
+    app, "place", "Let the datasets of a new home stand in an object store, or another folder.",
+    "cleanroom data place s3://company-cleanroom/vault --rows 1000000000",
+)  # fmt: skip
+def data_place(
+    address: Annotated[str, typer.Argument(help="s3://bucket/prefix, oss://bucket/prefix or a folder.")],
+    rows: Annotated[int, typer.Option(help="What the largest dataset will have: it is cut into as many files.")] = 0,
+    party: Annotated[str, typer.Option(help="This party's name, where the home is made now.")] = "merchant",
+    home: HomeOption = DEFAULT_HOME,
+    json: Json = False,
+) -> None:
+    """Say so, before the first import."""
+    from cleanroom.datasets import open_home, place
+    from cleanroom.terminal.data import placed_shown
+
+    open_home(home, party=party)
+    result = place(home, address, rows)
+    show.result(result, json, lambda console: placed_shown(console, result))
+
+
 @terminal.command(app, "list", "The datasets of this node.", "cleanroom data list")
 def data_list(home: HomeOption = DEFAULT_HOME, json: Json = False) -> None:
     """List them."""

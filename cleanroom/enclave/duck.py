@@ -6,8 +6,9 @@ texts may hold values, so none is ever passed on.
 
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 
 import duckdb
 import numpy as np
@@ -16,11 +17,15 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from cleanroom.enclave import products, sql, subtraction, tables
+from cleanroom.enclave.checks import check_columns
 from cleanroom.enclave.coding import Coding, narrow
-from cleanroom.enclave.errors import LimitReached
-from cleanroom.enclave.query import COUNTED, PEOPLE, Cells, Groups, Query, Where
+from cleanroom.enclave.errors import LimitReached, taken_again
+from cleanroom.enclave.query import COUNTED, PEOPLE, Groups, Query, Where
 from cleanroom.errors import UsageError
-from protocols.errors import BadMessage
+
+_PIECE = 1 << 16
+_LINED_UP = ""
+"""In place of a dataset's name: rows of several, lined up elsewhere."""
 
 
 def connect(memory: int, threads: int) -> duckdb.DuckDBPyConnection:
@@ -53,7 +58,7 @@ class DuckEngine:
         self._loaded: dict[str, tables.Loaded] = {}
         self._slots: dict[str, tables.Slots] = {}
         self._matched: Coding | None = None
-        self._positions: dict[str, NDArray[np.int64]] = {}
+        self._positions: dict[str, Callable[[], NDArray[np.int64]]] = {}
         self._addressed = ""
         self._connection: duckdb.DuckDBPyConnection | None = None
 
@@ -65,14 +70,20 @@ class DuckEngine:
         return loaded.rows
 
     def load_matched(self, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> int:
-        """Take in rows that a protocol has matched already, one a person. Returns how many."""
+        """Take in rows that a protocol has matched already, one a person. Returns how many.
+
+        With their tokens they are rows of `match` to come, of as many datasets as it names: in between some can be
+        dropped.
+        """
         if self._loaded or self._matched is not None:
             raise UsageError("The enclave has rows already.", "Start an enclave for each match.")
         loaded = self._read(schema, batches)
+        if loaded.tokens:
+            self._loaded[_LINED_UP] = loaded
+            return loaded.rows
         self._slots, rows = loaded.slots, loaded.rows
-        self._positions = dict.fromkeys(loaded.slots, np.arange(rows, dtype=np.int64))
-        columns, loaded.plain = dict(zip(loaded.schema.names, loaded.plain_table().columns, strict=True)), []
-        self._keep(columns, rows)
+        self._positions = dict.fromkeys(loaded.slots, loaded.kept)
+        self._keep({name: loaded.plain_column(name) for name in loaded.schema.names}, loaded.schema, rows)
         return rows
 
     def drop(self, tokens: NDArray[np.uint8]) -> dict[str, int]:
@@ -92,18 +103,29 @@ class DuckEngine:
         names = (left, right, *others)
         if self._matched is not None or len(set(names)) != len(names):
             raise UsageError("An enclave matches two or more datasets, once.", "Start an enclave for each match.")
-        sides = {name: self._dataset(name) for name in names}
         self._addressed = addressed
+        if (lined_up := self._loaded.pop(_LINED_UP, None)) is not None:
+            return self._match_lined_up(names, lined_up)
+        sides = {name: self._dataset(name) for name in names}
         self._loaded.clear()
+        fields = [field for loaded in sides.values() for field in loaded.schema]
         columns: dict[str, pa.ChunkedArray] = {}
         for (dataset, loaded), chosen in zip(sides.items(), self._lined_up(tuple(sides.values())), strict=True):
-            plain, rows = loaded.plain_table(), tables.as_array(chosen)
-            columns |= {name: plain.column(name).take(rows) for name in plain.column_names}
-            self._positions[dataset] = chosen
+            rows = tables.as_array(chosen)
+            columns |= {name: loaded.plain_column(name).take(rows) for name in loaded.schema.names}
+            self._positions[dataset] = partial(np.asarray, chosen)
             self._slots |= loaded.slots
-        people = len(self._positions[left])
+            people = len(chosen)
         tables.check_distinct(columns)
-        self._keep(columns, people)
+        self._keep(columns, pa.schema(fields), people)
+        return people
+
+    def _match_lined_up(self, names: Sequence[str], loaded: tables.Loaded) -> int:
+        """Rows that were lined up elsewhere, as those of all these datasets: their positions are the places in them."""
+        self._budget.held -= loaded.without_tokens()
+        self._slots, people = loaded.slots, loaded.rows - len(loaded.dropped)
+        self._positions = dict.fromkeys(names, loaded.kept)
+        self._keep({name: loaded.kept_column(name) for name in loaded.schema.names}, loaded.schema, people)
         return people
 
     def positions(self, dataset: str, where: Where = ()) -> pa.Int64Array:
@@ -113,16 +135,20 @@ class DuckEngine:
             raise UsageError("The enclave has no dataset {dataset}.", dataset=dataset)
         if where:
             query = Query((), (), where)
-            _check_columns(query, matched.kinds, {}, {})
+            check_columns(query, matched.kinds, {}, {})
             with self._duckdb() as connection:
                 members = connection.sql(sql.memberships(matched.coded(query), dataset)).to_arrow_table()
             return tables.as_array(np.sort(tables.as_numbers(members.column("position").cast(pa.int64()))))
-        return tables.as_array(np.sort(self._positions[dataset]))
+        try:
+            found = self._positions[dataset]()
+            return tables.as_array(np.sort(found) if (found[1:] < found[:-1]).any() else found)
+        except MemoryError:
+            raise self._budget.exceeded() from None
 
     def run(self, query: Query, public_keys: Mapping[str, int]) -> Groups:
         """See `Engine.run`."""
         matched = self._ready()
-        _check_columns(query, matched.kinds, self._slots, public_keys)
+        check_columns(query, matched.kinds, self._slots, public_keys)
         coded = matched.coded(query)
         with self._duckdb() as connection:
             table = _typed(connection.sql(sql.groups(coded)).to_arrow_table(), query, matched)
@@ -143,7 +169,7 @@ class DuckEngine:
         matched = self._ready()
         asked = (query, *earlier)
         for each in asked:
-            _check_columns(Query(each.by, (), each.where), matched.kinds, {}, {})
+            check_columns(Query(each.by, (), each.where), matched.kinds, {}, {})
         names = {name for each in asked for name in (*each.by, *each.conditions)}
         cells = Query(tuple(sorted(names)))
         with self._duckdb() as connection:
@@ -156,13 +182,17 @@ class DuckEngine:
         except MemoryError:
             raise self._budget.exceeded() from None
 
-    def _keep(self, columns: dict[str, pa.ChunkedArray], rows: int) -> None:
+    def _keep(self, columns: dict[str, pa.ChunkedArray], kinds: pa.Schema, rows: int) -> None:
         """The matched rows as DuckDB's own table, each column let go when it is coded."""
         coding, coded = Coding(), {}
         for name in list(columns):
-            coded[name] = coding.code(name, columns.pop(name))
+            kind, column = kinds.field(name).type, columns.pop(name)
+            coded[name] = coding.code(name, column if len(column) else pa.chunked_array([], kind))
+            coding.kinds[name] = kind
         for dataset in (*self._slots, *([self._addressed] if self._addressed not in ("", *self._slots) else [])):
-            coded[sql.position_column(dataset)] = narrow(pa.chunked_array([tables.as_array(self._positions[dataset])]))
+            coded[sql.position_column(dataset)] = narrow(
+                pa.chunked_array([tables.as_array(self._positions[dataset]())])
+            )
         if not coded:  # rows are counted, and a row needs a column
             coded[sql.position_column("")] = tables.as_array(np.zeros(rows, np.int8))
         with self._duckdb() as connection:
@@ -285,42 +315,22 @@ def _chosen(rows: Halves, wanted: NDArray[np.bool_]) -> Halves:
 
 def _check_unique(dataset: str, high: NDArray[np.uint64], low: NDArray[np.uint64]) -> None:
     """Raise BadMessage where a token stands twice: one person would count more than once."""
+    if _ascending(high):
+        return
     ordered = np.sort(high)
     again = np.unique(ordered[1:][ordered[1:] == ordered[:-1]])
     rows = np.flatnonzero(np.isin(high, again)) if len(again) else again
     if len(rows) and len(np.unique(np.stack([high[rows], low[rows]], axis=1), axis=0)) < len(rows):
-        raise BadMessage("Some persons stand twice in {dataset}.", "Its owner keeps one row a person.", dataset=dataset)
+        raise taken_again(dataset)
 
 
-def _check_columns(
-    query: Query, kinds: Mapping[str, pa.DataType], slots: Mapping[str, object], public_keys: Mapping[str, int]
-) -> None:
-    """Raise UsageError for what a query names and the enclave does not have, before any SQL is made."""
-    for name in (*query.by, *query.plain_sums, *query.conditions):
-        if name not in kinds:
-            raise UsageError("The enclave has no column {name}.", "The contract names the columns.", name=name)
-    for name, cells in (side for box in query.where for side in box):
-        _check_cells(name, cells, kinds[name])
-    for name in query.plain_sums:
-        if kinds[name] != pa.int64():
-            raise UsageError("Column {name} is not a whole number, so it has no sum.", name=name)
-    for dataset in query.slots:
-        if dataset not in slots:
-            raise UsageError("The enclave has no ciphertexts of {dataset}.", dataset=dataset)
-        if dataset not in public_keys:
-            raise UsageError("The public key of {dataset} is missing.", dataset=dataset)
-
-
-def _check_cells(name: str, cells: Cells, kind: pa.DataType) -> None:
-    """Raise UsageError for cells that no value of the column could be."""
-    if pa.types.is_fixed_size_binary(kind):
-        fits = all(isinstance(cell, str) and len(cell) == 2 * kind.byte_width for cell in cells)
-    else:
-        fits = kind == pa.int64() and all(isinstance(cell, int) for cell in cells)
-    if not fits:
-        raise UsageError(
-            "Column {name} does not hold cells of this kind.", "The contract names the columns.", name=name
-        )
+def _ascending(high: NDArray[np.uint64]) -> bool:
+    """Whether tokens come in the order of big-endian numbers, none twice, as owners send them: no sort is needed."""
+    for start in range(0, len(high), _PIECE):
+        ordered = high[start : start + _PIECE + 1].byteswap()
+        if (ordered[1:] <= ordered[:-1]).any():
+            return False
+    return True
 
 
 def _typed(table: pa.Table, query: Query, coding: Coding) -> pa.Table:

@@ -21,3 +21,8 @@ def out_of_memory(megabytes: int) -> LimitReached:
         "Give it more memory, or run this room on the distributed engine.",
         megabytes=megabytes,
     )
+
+
+def taken_again(dataset: str) -> BadMessage:
+    """The error for a token that stands twice in a dataset: one person would count more than once."""
+    return BadMessage("Some persons stand twice in {dataset}.", "Its owner keeps one row a person.", dataset=dataset)

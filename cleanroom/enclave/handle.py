@@ -100,7 +100,10 @@ class Enclave:
         return int(self._send_rows(schema, batches, request="load", dataset=dataset)["rows"])
 
     def load_matched(self, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> int:
-        """Send rows that are matched already, one a person; returns how many. Columns as for `load`, no tokens."""
+        """Send rows that are matched already, one a person; returns how many. Columns as for `load`, of any dataset.
+
+        With `token` they were lined up elsewhere, of the datasets that `match` will name; some can be dropped first.
+        """
         return int(self._send_rows(schema, batches, request="load_matched")["rows"])
 
     def drop_tokens(self, tokens: NDArray[np.uint8]) -> dict[str, int]:

@@ -6,13 +6,15 @@ Nothing here knows DuckDB: a distributed engine takes the same `Query` and gives
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from cleanroom.errors import UsageError
 
 if TYPE_CHECKING:
+    from types import TracebackType
+
     import numpy as np
     import pyarrow as pa
     from numpy.typing import NDArray
@@ -113,14 +115,39 @@ class Groups:
 
 
 class Engine(Protocol):
-    """Where rows are grouped and counted. `run` is the only question that is answered by more than one bit."""
+    """Where rows are lined up, grouped and counted. `run` is the only question that is answered by more than a bit.
 
-    def run(self, query: Query, public_keys: Mapping[str, int]) -> Groups:
+    Another engine does the same (`handle.Enclave`, `spark.SparkEngine`); `handle.Enclave` says what each call takes.
+    """
+
+    @property
+    def isolation(self) -> tuple[str, ...]:
+        """What it has given up on this machine."""
+
+    @property
+    def peak_memory(self) -> int:
+        """Bytes it held at most; known once it is closed."""
+
+    def load(self, dataset: str, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> int:
+        """A dataset's rows; how many they are."""
+
+    def load_matched(self, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> int:
+        """Rows that are matched already, one a person; how many they are."""
+
+    def drop_tokens(self, tokens: NDArray[np.uint8]) -> dict[str, int]:
+        """Leave the rows of these tokens uint8[n, 16] out of the match to come; dataset → how many that are."""
+
+    def match(self, left: str, right: str, *others: str, addressed: str = "") -> int:
+        """Line loaded datasets up by token, once; how many persons are in all."""
+
+    def matched_positions(self, dataset: str, where: Where = ()) -> pa.Int64Array:
+        """Which rows of a dataset are matched, ascending; where: of these only the people meant."""
+
+    def run(self, query: Query, public_keys: Mapping[str, int] | None = None) -> Groups:
         """The groups of `query`; `public_keys` holds the Paillier modulus of each dataset whose slots are summed.
 
         Raises UsageError for columns that do not exist or do not fit, LimitReached beyond memory or time.
         """
-        ...
 
     def subtractable(self, query: Query, earlier: Sequence[Query], k: int) -> bool:
         """Whether exact answers to `query` and to the `earlier` ones tell about 1 to k-1 persons (`subtraction`).
@@ -128,7 +155,12 @@ class Engine(Protocol):
         Sums play no part, nor does ciphertext; the columns of all of them must be loaded. Raises as `run`, and Refused
         where a question has too many crossings to be answered.
         """
-        ...
+
+    def __enter__(self) -> Engine:
+        """Itself."""
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
+        """Closed in good order; ended at once after an error."""
 
 
 def _check_once(names: Sequence[str]) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from cleanroom.enclave.errors import out_of_memory
@@ -76,15 +77,35 @@ class Loaded:
     rows: int = 0
     tokens: list[list[NDArray[np.uint64]]] = field(default_factory=list)
     """For each identity in the order in which they are tried: uint64[n, 2] a batch."""
-    plain: list[pa.RecordBatch] = field(default_factory=list)
+    plain: dict[str, "Plain"] = field(default_factory=dict)
     slots: dict[str, Slots] = field(default_factory=dict)
     """By dataset."""
     dropped: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
     """Positions that take no part in a match."""
 
-    def plain_table(self) -> pa.Table:
-        """The plain columns, in one piece each."""
-        return pa.Table.from_batches(self.plain, self.schema).combine_chunks()
+    def plain_column(self, name: str) -> pa.ChunkedArray:
+        """A plain column, which is given up: texts and numbers as they came, tokens under a dictionary."""
+        return self.plain.pop(name).column()
+
+    def kept_column(self, name: str) -> pa.ChunkedArray:
+        """The same without the rows that were dropped, which are few: no other row is copied."""
+        whole = self.plain_column(name)
+        gaps = itertools.pairwise([-1, *self.dropped.tolist(), len(whole)])
+        chunks = [chunk for before, after in gaps for chunk in whole.slice(before + 1, after - before - 1).chunks]
+        return pa.chunked_array(chunks, whole.type)
+
+    def without_tokens(self) -> int:
+        """Give the tokens up; how many bytes that frees."""
+        freed = sum(words.nbytes for batches in self.tokens for words in batches)
+        self.tokens.clear()
+        return freed
+
+    def kept(self) -> NDArray[np.int64]:
+        """Positions of the rows that were not dropped. Of these there are few: nothing is copied."""
+        positions = np.arange(self.rows - len(self.dropped), dtype=np.int64)
+        for place, dropped in enumerate(self.dropped.tolist()):
+            positions[dropped - place :] += 1
+        return positions
 
     def token_halves(self) -> tuple[NDArray[np.uint64], NDArray[np.uint64], NDArray[np.int64]]:
         """(high, low, position) of every row that takes part, by the first identity whose tokens are left; these are
@@ -95,12 +116,8 @@ class Loaded:
             words = batches.pop(0)
             high[start : start + len(words)], low[start : start + len(words)] = words.T
             start += len(words)
-        position = np.arange(self.rows, dtype=np.int64)
-        if len(self.dropped):
-            kept = np.ones(self.rows, np.bool_)
-            kept[self.dropped] = False
-            high, low, position = high[kept], low[kept], position[kept]
-        return high, low, position
+        position = self.kept()
+        return (high[position], low[position], position) if len(self.dropped) else (high, low, position)
 
     def drop(self, tokens: NDArray[np.uint64]) -> int:
         """Leave the rows of these tokens (uint64[n, 2], by the first identity) out of the match by any; how many they
@@ -114,26 +131,73 @@ class Loaded:
         return len(found)
 
 
+GATHERED = 64
+"""Batches whose tokens go into one piece: small ones, given up among what stays, would not free the system's memory."""
+MOST_VALUES = 1 << 16
+"""Different tokens of a column that are held in a dictionary; categories and buckets have far fewer."""
+
+
+class Plain:
+    """A plain column as it arrives. Tokens of few values become numbers of a byte or two at once, eight times less."""
+
+    def __init__(self, kind: pa.DataType) -> None:
+        nothing, self._kind = pa.array([], kind), kind
+        self._values = nothing if pa.types.is_fixed_size_binary(kind) else None
+        self._parts = [nothing if self._values is None else pa.array([], pa.uint8())]
+
+    def add(self, column: pa.Array) -> int:
+        """The next rows; how many bytes they take here."""
+        column = decoded(column)
+        part = column if self._values is None else self._coded(column, self._values)
+        self._parts.append(part)
+        return int(part.nbytes)
+
+    def _coded(self, column: pa.Array, values: pa.Array) -> pa.Array:
+        encoded = column.dictionary_encode()
+        unknown = pc.is_null(pc.index_in(encoded.dictionary, values))
+        self._values = values = pa.concat_arrays([values, encoded.dictionary.filter(unknown)])
+        if len(values) > MOST_VALUES:
+            self._parts = self.column().cast(self._kind).chunks
+            self._values = None
+            return column
+        places = pc.index_in(encoded.dictionary, values).take(encoded.indices)
+        return places.cast(pa.uint8() if len(values) <= 1 << 8 else pa.uint16())
+
+    def column(self) -> pa.ChunkedArray:
+        """All rows."""
+        if self._values is None:
+            return pa.chunked_array(self._parts, self._kind)
+        narrow = pa.uint8() if len(self._values) <= 1 << 8 else pa.uint16()
+        parts = [pa.DictionaryArray.from_arrays(part.cast(narrow), self._values) for part in self._parts]
+        return pa.chunked_array(parts, pa.dictionary(narrow, self._kind))
+
+
 def read(schema: pa.Schema, batches: Iterable[pa.RecordBatch], budget: Budget, dataset: str | None = None) -> Loaded:
-    """The rows of `batches`: with tokens, of one `dataset`; or, without, matched already and of any.
+    """The rows of `batches`: of one `dataset`, with tokens; or matched already and of any, with tokens or without.
 
     Raises UsageError for columns of another name or type, BadMessage for missing tokens or ciphertexts, LimitReached.
     """
     plain, slots = check_schema(schema, dataset)
-    loaded = Loaded(dataset or "", pa.schema([(name, _plain_type(schema.field(name).type)) for name in plain]))
+    loaded = Loaded(dataset or "", pa.schema([(name, plain_type(schema.field(name).type)) for name in plain]))
     loaded.slots = {split_name(name)[0]: Slots(schema.field(name).type.byte_width) for name in slots}
-    token_names = token_columns(schema) if dataset is not None else []
+    loaded.plain = {field.name: Plain(field.type) for field in loaded.schema}
+    token_names = token_columns(schema)
     loaded.tokens = [[] for _ in token_names]
-    for batch in batches:
+    # tokens alone: then nothing is held in the memory that a batch came in
+    coded = not slots and all(pa.types.is_fixed_size_binary(field.type) for field in loaded.schema)
+    for number, batch in enumerate(batches, 1):
         budget.take(batch.nbytes)
-        try:
-            batch.validate(full=True)
-        except pa.ArrowInvalid:
-            raise BadMessage("Rows sent to the enclave are damaged.") from None
+        batch = validated(batch)
         loaded.rows += len(batch)
         for name, words in zip(token_names, loaded.tokens, strict=True):
-            words.append(fixed(batch, name).view(np.uint64))
-        loaded.plain.append(pa.record_batch([_decoded(batch.column(name)) for name in plain], schema=loaded.schema))
+            tokens = fixed(batch, name).view(np.uint64)
+            words.append(tokens.copy() if coded else tokens)
+        held = sum(loaded.plain[name].add(batch.column(name)) for name in plain)
+        if coded and not number % GATHERED:
+            for words in loaded.tokens:
+                words[-GATHERED:] = [np.concatenate(words[-GATHERED:])]
+        if coded:
+            budget.held -= batch.nbytes - held - TOKEN_TYPE.byte_width * len(batch) * len(token_names)
         for name in slots:
             loaded.slots[split_name(name)[0]].batches.append(fixed(batch, name))
     return loaded
@@ -147,6 +211,8 @@ def check_schema(schema: pa.Schema, dataset: str | None) -> tuple[list[str], lis
         if not tokens or any(schema.field(name).type != TOKEN_TYPE for name in tokens):
             raise UsageError("The rows of {dataset} have no column of 16-byte tokens.", dataset=dataset)
         names = [name for name in names if name not in tokens]
+    elif TOKEN in names and schema.field(TOKEN).type == TOKEN_TYPE:
+        names.remove(TOKEN)
     for name in names:
         owner, column = split_name(name)
         if dataset is not None and owner != dataset:
@@ -219,7 +285,7 @@ def in_batches(name: str, rows: NDArray[np.uint8], size: int = 4096) -> Iterator
 
 def _check_type(name: str, kind: pa.DataType, *, ciphertext: bool) -> None:
     binary = pa.types.is_fixed_size_binary(kind)
-    value = _plain_type(kind)
+    value = plain_type(kind)
     text = pa.types.is_string(value) or pa.types.is_large_string(value)
     plain = text or pa.types.is_integer(value) or pa.types.is_boolean(value) or pa.types.is_date32(value)
     if not binary and (ciphertext or not plain):
@@ -230,9 +296,20 @@ def _check_type(name: str, kind: pa.DataType, *, ciphertext: bool) -> None:
         )
 
 
-def _plain_type(kind: pa.DataType) -> pa.DataType:
+def validated(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """The batch, looked through. Raises BadMessage where it is not what its schema says."""
+    try:
+        batch.validate(full=True)
+    except pa.ArrowInvalid:
+        raise BadMessage("Rows sent to the enclave are damaged.") from None
+    return batch
+
+
+def plain_type(kind: pa.DataType) -> pa.DataType:
+    """The type of a column's values."""
     return kind.value_type if pa.types.is_dictionary(kind) else kind
 
 
-def _decoded(column: pa.Array) -> pa.Array:
+def decoded(column: pa.Array) -> pa.Array:
+    """The column's values, without a dictionary."""
     return column.dictionary_decode() if pa.types.is_dictionary(column.type) else column

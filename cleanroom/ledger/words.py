@@ -42,6 +42,14 @@ TEXTS: Mapping[str, str] = {
     "countersign/ours": "{peer} countersigned this ledger up to entry {seq}.",
     "restored": "This home was restored from a backup of {made}: its budgets are closed until {until} is over.",
     "line": "{who} accepted the restored ledger of {peer}, from entry {seq} on.",
+    "cleanroom-match-tokens/1/export": "{receiver} was given match tokens of this party's people in a file: with "
+    "another owner's file it learns sizes and the overlap of pseudonyms.",
+    "cleanroom-three-key-list/1/list": "{receiver} was given this party's people for three-key matching, and learned "
+    "how many they are.",
+    "cleanroom-three-key-list/1/cross": "{receiver}'s people for three-key matching were put under this party's key "
+    "and given back: with them {receiver} learns how many are shared.",
+    "cleanroom-three-key-list/1/match": "This party learned how many people it shares with {receiver} by three-key "
+    "matching, and as the advertiser the publisher's identifiers of them.",
 }
 """Entries in words, by their kind and what tells kinds of a kind apart."""
 

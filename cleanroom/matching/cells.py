@@ -23,7 +23,7 @@ LONGEST_LABEL = 200
 
 def codes(vault: Vault, dataset: str, annex: Annex) -> NDArray[np.int64]:
     """The cell of every row, in the vault's order."""
-    parts = [_codes(batch.column(0), annex) for batch in vault.read(dataset, [TYPED + annex.column])]
+    parts = [codes_of(batch.column(0), annex) for batch in vault.read(dataset, [TYPED + annex.column])]
     return np.concatenate(parts) if parts else np.empty(0, np.int64)
 
 
@@ -38,7 +38,8 @@ def amounts(vault: Vault, dataset: str, column: Column) -> NDArray[np.int64]:
     return np.concatenate(parts) if parts else np.empty(0, np.int64)
 
 
-def _codes(values: pa.Array, annex: Annex) -> NDArray[np.int64]:
+def codes_of(values: pa.Array, annex: Annex) -> NDArray[np.int64]:
+    """int64[n]: the cell of each value. Raises BadData where the annex's edges do not fit the values."""
     other, unknown = len(annex.labels) - 2, len(annex.labels) - 1
     if annex.edges:
         try:

@@ -27,6 +27,7 @@ RUN_APPROVALS = ("contract", "ask")
 _SCHEME = "grpc+tls"
 _MOST_BYTES = 1 << 16
 _HOUR = 3600.0
+ENGINES = ("duckdb", "spark")
 _TRUTHS = {"true": True, "1": True, "false": False, "0": False}
 """What the environment writes for a setting that is on or off."""
 _HOST_NAME = re.compile(r"(?!-)[A-Za-z0-9-]{1,63}(\.[A-Za-z0-9-]{1,63})*|\[[0-9a-fA-F:.]+\]")
@@ -48,6 +49,10 @@ class Limits:
     )
     jobs_waiting: int = _setting("Jobs that wait; more are refused.", 1_000, 1, 1_000_000)
     runs_per_peer_per_day: int = _setting("Runs that one peer may start in a day.", 1_000, 1, 1_000_000)
+    enclave_mb: int = _setting(
+        "Memory of the process that computes a room's answers, in MB; 2048 serves a hundred million matched people.",
+        2048, 256, 1 << 20,
+    )  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -106,6 +111,26 @@ class Oidc:
 
 
 @dataclass(frozen=True)
+class Cluster:
+    """Where Spark is, for engine = "spark"; see `cleanroom.cluster.settings`."""
+
+    master: str = _setting("Spark's address: spark://HOST:7077, yarn, k8s://https://…, or local[2] for this machine.",
+                           "local[2]")  # fmt: skip
+    staging: str = _setting("Where encrypted parts stand while a run lasts: a folder that all executors share, or "
+                            "s3://bucket/prefix.", "")  # fmt: skip
+    executor_key: str = _setting("The key file (mode 0600) that stands at this path here and on every executor; make "
+                                 "one: cleanroom cluster key PATH.", "")  # fmt: skip
+    buckets: int = _setting("Into how many parts a dataset is cut: a million rows each is well.", 32, 1, 1 << 14)
+    memory_mb: int = _setting("Memory of an executor's JVM, in MB; its Python workers get twice as much.",
+                              2048, 512, 1 << 20)  # fmt: skip
+    pairs: str = _setting(
+        "An address of this machine on which both parties' executors are awaited, where rooms of two parties match by "
+        "both clusters; empty matches on one machine. The peer's node needs one too.", "",
+    )  # fmt: skip
+    options: tuple[str, ...] = _setting("More of Spark's own settings, as key=value.", ())
+
+
+@dataclass(frozen=True)
 class Config:
     """All settings of a node. `listen`, `url`, `metrics`: "" for none; `socket`: a path, "" for the usual one."""
 
@@ -126,7 +151,9 @@ class Config:
         "Host names by which browsers reach the console beside console_listen; it answers to no other.", ()
     )
     console_upload_mb: int = _setting("The largest file that the console takes, in MB.", 512, 1, 4096)
+    engine: str = _setting("What computes a room's answers: duckdb, on this machine, or spark, on a cluster.", "duckdb")
     limits: Limits = Limits()
+    cluster: Cluster = Cluster()
     times: Times = Times()
     approval: Approval = Approval()
     notices: Notices = Notices()
@@ -135,6 +162,8 @@ class Config:
     def __post_init__(self) -> None:
         if self.role not in ROLES:
             raise _unfit("role", ", ".join(ROLES))
+        if self.engine not in ENGINES:
+            raise _unfit("engine", ", ".join(ENGINES))
         if self.approval.runs not in RUN_APPROVALS:
             raise _unfit("approval.runs", ", ".join(RUN_APPROVALS))
         for name in ("listen", "metrics", "console_listen"):
@@ -149,10 +178,11 @@ class Config:
         _check_console(self)
 
 
-TABLES: dict[str, type[Any]] = {"limits": Limits, "times": Times, "approval": Approval, "notices": Notices,
-                               "oidc": Oidc}  # fmt: skip
+TABLES: dict[str, type[Any]] = {"limits": Limits, "cluster": Cluster, "times": Times, "approval": Approval,
+                                "notices": Notices, "oidc": Oidc}  # fmt: skip
 TITLES = {
     "limits": "How much of anything there may be at once.",
+    "cluster": "Where Spark is and what it may use, for the engine spark.",
     "times": "How long anything may take, in seconds.",
     "approval": "What waits for a person's yes.",
     "notices": "Who is told, without any data, that something waits or has ended. All of it may stay empty.",

@@ -30,6 +30,7 @@ from cleanroom.overlap.asked import (
     slotted_sides,
 )
 from cleanroom.overlap.drafting import draft_contract
+from cleanroom.overlap.siblings import Siblings
 from cleanroom.rooms import costs
 from cleanroom.rooms.choose import choose
 from cleanroom.rooms.contract import SignedContract
@@ -75,7 +76,7 @@ def run(asked: Overlap, home: Path | None = None, progress: Progress | None = No
     try:
         with clock.stage("start"):
             homes = home_paths(folder, operator=asked.neutral)
-            parties = LocalParties(homes, progress)  # they load their libraries while the homes are made
+            parties = Siblings(homes, progress)  # they load their libraries while the homes are made
             make_homes(homes)
         with parties, ExitStack() as outputs:
             members = outputs.enter_context(replacing(asked.members)) if asked.members else None

@@ -51,6 +51,12 @@ def list_shown(console: Console, result: dict[str, Any]) -> None:
     show.table(console, t("Datasets of {party}", party=t(result["party"])), titles, rows)
 
 
+def placed_shown(console: Console, result: dict[str, Any]) -> None:
+    """Where it stands, and what that asks of whoever runs it."""
+    console.print(t("The datasets of this home will stand at {place}, each in {partitions} partitions.", **result))
+    console.print(t("A backup of the home does not hold them: let the store keep versions or copies of its own."))
+
+
 def forgotten_shown(console: Console, result: dict[str, Any]) -> None:
     """How many were named, and how many rows went."""
     show.line(console, t("{count} persons are forgotten, now and at every later import.", count=result["persons"]))

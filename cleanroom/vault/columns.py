@@ -8,32 +8,40 @@ manifest.
 
 import secrets
 from collections.abc import Collection, Sequence
-from pathlib import Path
+from typing import Protocol
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 from pyarrow.parquet import encryption
 
 from cleanroom.errors import BadData, Refused
-from cleanroom.keystore import Wrapping
 
-_FOOTER = "footer"
+FOOTER = "footer"
+"""The name of the footer's key, beside those of columns."""
+
+
+class Unwrapping(Protocol):
+    """What wraps the keys of files, each under its name, and gives them back: the root key, or what stands for it."""
+
+    def wrap(self, name: str, secret: bytes) -> bytes:
+        """As `Wrapping.wrap`."""
+
+    def unwrap(self, name: str, wrapped: bytes) -> bytes:
+        """As `Wrapping.unwrap`."""
 
 
 class Authorisation:
     """Leave to open one file: its footer and the columns granted, nothing else. Made for one use, never shared."""
 
-    def __init__(self, wrapping: Wrapping, file: str, granted: Collection[str]) -> None:
+    def __init__(self, wrapping: Unwrapping, file: str, granted: Collection[str]) -> None:
         """`file` names the file over all datasets and versions; `granted` are physical column names."""
         self._file = file
-        opened = frozenset({_FOOTER, *granted})
+        opened = frozenset({FOOTER, *granted})
         self._factory = encryption.CryptoFactory(lambda _config: _Keys(wrapping, file, opened))
         self._token = encryption.KmsConnectionConfig(key_access_token=secrets.token_hex(16))
 
     def to_write(self, columns: Sequence[str]) -> object:
         """Parquet encryption properties with a fresh key for the footer and for each column."""
         configuration = encryption.EncryptionConfiguration(
-            footer_key=f"{self._file}#{_FOOTER}",
+            footer_key=f"{self._file}#{FOOTER}",
             column_keys={f"{self._file}#{column}": [column] for column in columns},
             encryption_algorithm="AES_GCM_V1",
             plaintext_footer=False,
@@ -42,19 +50,15 @@ class Authorisation:
         )
         return self._factory.file_encryption_properties(self._token, configuration)
 
-    def open(self, path: Path) -> pq.ParquetFile:
-        """The file, of which only the granted columns can be read. Raises BadData where it does not open."""
-        try:
-            leave = self._factory.file_decryption_properties(self._token)
-            return pq.ParquetFile(path, decryption_properties=leave, pre_buffer=False)  # 45 MB less, as fast
-        except (pa.ArrowException, OSError) as error:
-            raise damaged(path.name) from error
+    def to_read(self) -> object:
+        """Parquet decryption properties, by which only the granted columns can be read."""
+        return self._factory.file_decryption_properties(self._token)
 
 
 class _Keys(encryption.KmsClient):
     """Wraps and unwraps a file's column keys by the home's root key."""
 
-    def __init__(self, wrapping: Wrapping, file: str, opened: frozenset[str]) -> None:
+    def __init__(self, wrapping: Unwrapping, file: str, opened: frozenset[str]) -> None:
         super().__init__()
         self._wrapping, self._file, self._opened = wrapping, file, opened
 
@@ -68,8 +72,13 @@ class _Keys(encryption.KmsClient):
         if file != self._file:
             raise damaged(self._file.rpartition("/")[2])
         if column not in self._opened:
-            raise Refused("The key of column {column} is withheld.", column=column)
+            raise withheld(column)
         return self._wrapping.unwrap(master_key_identifier, bytes.fromhex(wrapped_key))
+
+
+def withheld(column: str) -> Refused:
+    """The error for a column whose key was not granted."""
+    return Refused("The key of column {column} is withheld.", column=column)
 
 
 def damaged(file: str) -> BadData:

@@ -1,32 +1,33 @@
 """One dataset: its versions written, verified and read. What is forgotten, and when, is the vault's matter."""
 
+import secrets
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from cleanroom import private_files
 from cleanroom.canonical import Json
-from cleanroom.files import write_bytes
-from cleanroom.keys import PartyKeys
+from cleanroom.keys import PartyKeys, SecretAccess
 from cleanroom.keystore import Wrapping
 from cleanroom.vault import groups, parts
 from cleanroom.vault import manifest as manifests
-from cleanroom.vault.encrypted_file import Place, check_file
-from cleanroom.vault.folders import DatasetFolder
+from cleanroom.vault.encrypted_file import Place
+from cleanroom.vault.files import Files
 from cleanroom.vault.identities import DIGEST, KIND, Identity, as_bytes, forgotten, identity_columns, kin
 from cleanroom.vault.intake import Intake
 from cleanroom.vault.manifest import Manifest, StoredColumn
-from cleanroom.vault.parts import Finish
+from cleanroom.vault.partitions import BUFFER_BYTES, Partitioning, PartitionsWriter
+from cleanroom.vault.parts import Finish, PartsWriter
 from cleanroom.vault.shared import shared
+from cleanroom.vault.shelves import Versions
 from cleanroom.vault.tombstones import Tombstones
 from connectors.arrays import is_valid
 
+_MANIFEST = "manifest"
 Meta = Mapping[str, Json]
 
 
@@ -38,36 +39,40 @@ class Setting:
     wrapping: Wrapping
     group_rows: int = parts.GROUP_ROWS
     part_rows: int = parts.PART_ROWS
-    verified: set[tuple[object, ...]] = field(default_factory=set)
+    partitions: int = 1
+    buffer_bytes: int = BUFFER_BYTES
+    verified: set[object] = field(default_factory=set)
+
+    def partition_key(self) -> bytes:
+        """32 bytes, by which this vault alone spreads persons over partitions."""
+        return self.keys.secret("partitions", lambda: secrets.token_bytes(32), SecretAccess("partitions of a vault"))
 
 
 @dataclass(frozen=True)
 class Dataset:
     """The versions in one folder."""
 
-    folder: DatasetFolder
+    folder: Versions
     setting: Setting
 
     def load(self, version: int | None = None) -> Manifest:
         """A version's manifest, the current one's by default. Raises BadData where it is missing or not ours."""
         number = version if version is not None else self.folder.current() or 0
-        content = private_files.read(self.folder.version_path(number) / "manifest", manifests.SIZE_LIMIT)
-        name = self.folder.file_id(number, "manifest")
-        return manifests.unseal(content, self.setting.keys, self.setting.wrapping, name)
+        files = self.folder.files(number)
+        content = files.read(_MANIFEST, manifests.SIZE_LIMIT)
+        return manifests.unseal(content, self.setting.keys, self.setting.wrapping, files.prefix + _MANIFEST)
 
-    def save(self, manifest: Manifest, folder: Path) -> None:
-        """Replaces the manifest in a version's folder. Needs the folder's lock."""
-        name = self.folder.file_id(manifest.version, "manifest")
-        write_bytes(folder / "manifest", manifest.sealed(self.setting.keys, self.setting.wrapping, name))
+    def save(self, manifest: Manifest, files: Files) -> None:
+        """Replaces the manifest among a version's files. Needs the folder's lock."""
+        sealed = manifest.sealed(self.setting.keys, self.setting.wrapping, files.prefix + _MANIFEST)
+        files.replace(_MANIFEST, sealed)
 
     def check(self, manifest: Manifest) -> None:
         """Raises BadData unless every file is as the manifest says; looks once as long as the files do not change."""
-        path = self.folder.version_path(manifest.version)
-        private_files.check_folder(path)
-        mark = self._mark(manifest)
+        files = self.folder.files(manifest.version)
+        mark = files.mark(manifest.files)
         if mark not in self.setting.verified:
-            for file in manifest.files:
-                check_file(path, file)
+            files.check(manifest.files)
             self.setting.verified.add(mark)
 
     def behind(self, epoch: int) -> list[Manifest]:
@@ -76,8 +81,7 @@ class Dataset:
 
     def schema(self, manifest: Manifest) -> pa.Schema:
         """The columns as they are read, under their own names."""
-        first, place = manifest.parts[0].name, self._place(manifest.version)
-        with closing(place.authorise(first, []).open(place.folder / first)) as file:
+        with closing(self.place(manifest.version).open(manifest.parts[0].name, [])) as file:
             stored = file.schema_arrow
         names = [column.name for column in manifest.columns]
         return pa.schema([column.with_name(name) for column, name in zip(stored, names, strict=True)])
@@ -87,7 +91,7 @@ class Dataset:
     ) -> Iterator[pa.RecordBatch]:
         """The rows, with the keys of `columns` only; the files are open when this returns."""
         physical = [manifest.physical(column) for column in columns]
-        place = self._place(manifest.version)
+        place = self.place(manifest.version)
         batches = groups.read_groups(place, manifest.parts, manifest.refined, physical, rows)
         return (batch.rename_columns(list(columns)) for batch in batches)
 
@@ -128,10 +132,12 @@ class Dataset:
     ) -> Manifest:
         """The next version, made the current one; tombstoned: rows already lost before. Needs the folder's lock."""
         number = (self.folder.current() or 0) + 1
-        with self.folder.aside() as aside:
-            place = Place(aside, self.folder.file_id(number, ""), self.setting.wrapping)
-            stored = self._write_parts(place, intake, batches)
+        with self.folder.aside(number) as aside:
+            place = Place(aside, self.setting.wrapping)
+            writer = self._writer(place, intake)
+            stored = self._write_parts(writer, intake, batches)
             given, lost = intake.finish(finish(intake.survived()))
+            refined = self._write_refined(place, stored, writer.arranged(given), intake)
             manifest = Manifest(
                 dataset=name,
                 version=number,
@@ -140,19 +146,19 @@ class Dataset:
                 rows=sum(part.rows for part in stored) if given.keep is None else int(given.keep.sum()),
                 tombstoned=tombstoned + lost,
                 columns=tuple(StoredColumn(column.name, str(column.type), column.nullable) for column in intake.stored),
-                parts=stored,
-                refined=self._write_refined(place, stored, given, intake),
+                parts=aside.tagged(stored),
+                refined=aside.tagged(refined),
                 meta=meta() if callable(meta) else meta,
             )
             self.save(manifest, aside)
             self.folder.make_current(aside, number)
-        self.setting.verified.add(self._mark(manifest))  # the digests were taken while writing
+        self.setting.verified.add(self.folder.files(number).mark(manifest.files))  # hashed while they were written
         return manifest
 
     def keep_newest(self, number: int) -> None:
         """Removes all but the newest versions. Needs the folder's lock."""
         for old in self.folder.versions()[:-number]:
-            self.folder.remove(old)
+            self.folder.retire(old)
 
     def _identity(self, manifest: Manifest, name: str) -> Identity:
         kind = name.removeprefix(KIND) if name != DIGEST else str(manifest.meta.get("identity", DIGEST))
@@ -173,15 +179,21 @@ class Dataset:
         """The identity columns of all rows, those too that another row stands for."""
         names = _identity_columns(manifest)
         physical = [manifest.physical(name) for name in names]
-        batches = groups.read_groups(self._place(manifest.version), manifest.parts, (), physical, None)
+        batches = groups.read_groups(self.place(manifest.version), manifest.parts, (), physical, None)
         return (batch.rename_columns(names) for batch in batches)
 
-    def _write_parts(
-        self, place: Place, intake: Intake, batches: Iterable[pa.RecordBatch]
-    ) -> tuple[manifests.StoredFile, ...]:
-        sizes = {"group_rows": self.setting.group_rows, "part_rows": self.setting.part_rows}
+    def _writer(self, place: Place, intake: Intake) -> PartsWriter | PartitionsWriter:
         physical = pa.schema([column.with_name(intake.physical[column.name]) for column in intake.stored])
-        with parts.PartsWriter(place, physical, **sizes) as writer:
+        setting = self.setting
+        if setting.partitions == 1:
+            return PartsWriter(place, physical, group_rows=setting.group_rows, part_rows=setting.part_rows)
+        by = Partitioning(setting.partitions, setting.partition_key(), intake.stored.get_field_index(DIGEST))
+        return PartitionsWriter(place, physical, by, group_rows=setting.group_rows, buffer_bytes=setting.buffer_bytes)
+
+    def _write_parts(
+        self, writer: PartsWriter | PartitionsWriter, intake: Intake, batches: Iterable[pa.RecordBatch]
+    ) -> tuple[manifests.StoredFile, ...]:
+        with writer:
             for batch in batches:
                 writer.add(intake.take(batch))
             return writer.close()
@@ -193,12 +205,9 @@ class Dataset:
             return ()
         return parts.write_refined(place, stored, given, intake.physical, self.setting.group_rows)
 
-    def _place(self, version: int) -> Place:
-        return Place(self.folder.version_path(version), self.folder.file_id(version, ""), self.setting.wrapping)
-
-    def _mark(self, manifest: Manifest) -> tuple[object, ...]:
-        path = self.folder.version_path(manifest.version)
-        return path, *((file.sha256, private_files.mark(path / file.name)) for file in manifest.files)
+    def place(self, version: int) -> Place:
+        """Where a version's files stand, and what opens them."""
+        return Place(self.folder.files(version), self.setting.wrapping)
 
 
 def _identity_columns(manifest: Manifest) -> list[str]:

@@ -21,6 +21,7 @@ from pathlib import Path
 from cleanroom import private_files
 from cleanroom.errors import BadData, UsageError
 from cleanroom.files import write_bytes
+from cleanroom.vault.files import FolderFiles
 
 _POINTER_FORMAT = "cleanroom-current/1"
 _VERSION = re.compile(r"v([0-9]{8})")
@@ -87,21 +88,25 @@ class DatasetFolder:
         """A file's name over the whole vault, to which its column keys are bound."""
         return f"vault/{self.path.name}/v{number:08d}/{file}"
 
+    def files(self, number: int) -> FolderFiles:
+        """A version's files."""
+        return FolderFiles(self.version_path(number), self.file_id(number, ""))
+
     @contextmanager
-    def aside(self) -> Iterator[Path]:
-        """A new folder that no reader sees; removed at the end if it was not made a version. Needs the lock."""
+    def aside(self, number: int) -> Iterator[FolderFiles]:
+        """Files that no reader sees, to become this version; removed if they did not. Needs the lock."""
         self._sweep()
         path = self.path / f".new-{secrets.token_hex(8)}"
         path.mkdir(0o700)
         try:
-            yield path
+            yield FolderFiles(path, self.file_id(number, ""))
         finally:
             shutil.rmtree(path, ignore_errors=True)
 
-    def make_current(self, aside: Path, number: int) -> None:
-        """Turns a finished folder into the current version. Needs the lock."""
-        private_files.sync_folder(aside)
-        aside.rename(self.version_path(number))
+    def make_current(self, aside: FolderFiles, number: int) -> None:
+        """Turns finished files into the current version. Needs the lock."""
+        private_files.sync_folder(aside.path)
+        aside.path.rename(self.version_path(number))
         private_files.sync_folder(self.path)
         write_bytes(self.path / "current", f"{_POINTER_FORMAT} v{number:08d}\n".encode())
 
@@ -110,6 +115,13 @@ class DatasetFolder:
         gone = self.path / f".gone-{secrets.token_hex(8)}"
         self.version_path(number).rename(gone)  # first out of sight: removing takes many steps
         shutil.rmtree(gone)
+
+    def retire(self, number: int) -> None:
+        """As `remove`: whoever began to read it has its files open."""
+        self.remove(number)
+
+    def purge(self) -> None:
+        """Removes what may be left of versions that nobody reads any more: nothing here."""
 
     def _sweep(self) -> None:
         """Removes what a crash left: unfinished versions, and finished ones that never became current."""

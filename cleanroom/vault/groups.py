@@ -1,6 +1,7 @@
 """Reading a version's files: some columns, some rows, a row group at a time, the refined files applied."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import repeat
 
 import numpy as np
 import pyarrow as pa
@@ -9,6 +10,7 @@ from numpy.typing import NDArray
 
 from cleanroom.vault.columns import damaged
 from cleanroom.vault.encrypted_file import Place
+from cleanroom.vault.files import Files
 from cleanroom.vault.manifest import StoredFile
 from cleanroom.vault.parts import KEEP
 
@@ -22,33 +24,33 @@ def read_groups(
 ) -> Iterator[pa.RecordBatch]:
     """A batch a row group that has something: `columns` (physical names), of the rows at the positions `rows`.
 
-    Positions count the rows that stand, over all parts. All files are open before the first batch comes, so that a
-    version removed meanwhile is still read to its end. Raises BadData for what does not decrypt.
+    Positions count the rows that stand, over all parts. In a folder all files are open before the first batch comes, so
+    that a version removed meanwhile is still read to its end. Raises BadData for what does not decrypt.
     """
-    opened = [place.authorise(part.name, columns).open(place.folder / part.name) for part in parts]
-    overlays = [place.authorise(file.name, [KEEP, *columns]).open(place.folder / file.name) for file in refined] or [
-        None
-    ] * len(parts)
-    return _groups(opened, overlays, [part.name for part in parts], columns, rows)
+    opened = place.open_all(parts, columns)
+    overlays = place.open_all(refined, [KEEP, *columns]) if refined else repeat(None)
+    return overlaid(place.files, zip(parts, opened, overlays, strict=False), columns, rows)
 
 
-def _groups(
-    opened: Sequence[pq.ParquetFile],
-    overlays: Sequence[pq.ParquetFile | None],
-    names: Sequence[str],
+def overlaid(
+    files: Files,
+    opened: Iterable[tuple[StoredFile, pq.ParquetFile, pq.ParquetFile | None]],
     columns: Sequence[str],
     rows: NDArray[np.int64] | None,
 ) -> Iterator[pa.RecordBatch]:
+    """As `read_groups`, of files that are open: each part, its file, and its refined file where it has one."""
     start = 0
-    for file, overlay, name in zip(opened, overlays, names, strict=True):
+    for part, file, overlay in opened:
         try:
+            if file.metadata.num_rows != part.rows:
+                raise damaged(part.name)
             for group in range(file.metadata.num_row_groups):
                 over = None if overlay is None else overlay.read_row_group(group, _present(overlay, columns))
                 chosen, start = _chosen(over, file.metadata.row_group(group).num_rows, start, rows)
                 if chosen is None or len(chosen):
                     yield _group(file, group, over, columns, chosen)
         except (pa.ArrowException, OSError) as error:
-            raise damaged(name) from error
+            raise files.blamed(part.name, error) from error
 
 
 def _chosen(

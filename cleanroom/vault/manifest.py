@@ -21,8 +21,8 @@ from cleanroom.keystore import Wrapping
 _FORMAT = b"cleanroom-manifest/1"
 _LABEL = "cleanroom/manifest/1"
 _SIGNATURE_BYTES = 64
-_FILE_NAME = re.compile(r"(part|refined)-[0-9]{4}\.parquet")
-SIZE_LIMIT = 1 << 24
+_FILE_NAME = re.compile(r"(part|refined)-[0-9]{4,9}(-[0-9]{4,9})?\.parquet")
+SIZE_LIMIT = 1 << 26
 
 
 @dataclass(frozen=True)
@@ -36,12 +36,14 @@ class StoredColumn:
 
 @dataclass(frozen=True)
 class StoredFile:
-    """A file of the version: SHA-256 in hex, size in bytes, rows it holds."""
+    """A file of the version: SHA-256 in hex, size in bytes, rows it holds; tag: what its object store calls this
+    content, so that unchanged objects need not be read to be verified."""
 
     name: str
     sha256: str
     size: int
     rows: int
+    tag: str = ""
 
 
 @dataclass(frozen=True)
@@ -83,8 +85,16 @@ class Manifest:
         body = self._body()
         return _FORMAT + b"\n" + wrapping.wrap(name, keys.sign(_LABEL, _FORMAT + body) + body)
 
+    def plain(self) -> dict[str, Any]:
+        """As JSON fields: what is signed, and what the digest is of."""
+        body = asdict(self)
+        for file in (*body["parts"], *body["refined"]):
+            if not file["tag"]:
+                del file["tag"]  # in a folder there are none, and manifests are as they always were
+        return body
+
     def _body(self) -> bytes:
-        return canonical.encode(asdict(self))
+        return canonical.encode(self.plain())
 
 
 def unseal(content: bytes, keys: PartyKeys, wrapping: Wrapping, name: str) -> Manifest:

@@ -6,7 +6,9 @@ Nothing is compressed: it is the fastest, and sizes then say nothing of contents
 """
 
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import numpy as np
 import pyarrow as pa
@@ -18,6 +20,8 @@ from cleanroom.vault.manifest import StoredFile
 
 GROUP_ROWS = 131_072
 PART_ROWS = 32 * GROUP_ROWS
+AT_ONCE = 4
+"""Files on their way to a store."""
 _SAMPLE_ROWS = 8_192
 KEEP = "keep"
 """The refined file's own column: whether the row stands."""
@@ -76,13 +80,17 @@ class PartsWriter:
         self._close_part()
         return tuple(self.parts)
 
+    def arranged(self, finish: Finish) -> Finish:
+        """The same for the rows in the order of the files, which is that in which they came."""
+        return finish
+
     def _write_group(self, rows: int) -> None:
         table = pa.Table.from_batches(self._pending, self._schema)
         rest = table.slice(rows)
         self._pending, self._pending_rows = rest.to_batches(), rest.num_rows
         group = table.slice(0, rows).unify_dictionaries()
         if self._dictionary is None:
-            self._dictionary = _repeating(group)
+            self._dictionary = repeating(group)
         if self._part is None:
             self._part = EncryptedFile(
                 self._place, f"part-{len(self.parts):04d}.parquet", self._schema, self._dictionary
@@ -105,18 +113,22 @@ def write_refined(
     schema = pa.schema(
         [pa.field(KEEP, pa.bool_()), *(pa.field(physical[name], pa.int64()) for name in finish.replaced)]
     )
-    files, at, kept = [], 0, 0
-    for number, part in enumerate(parts):
-        with EncryptedFile(place, f"refined-{number:04d}.parquet", schema, []) as file:
-            for start in range(at, at + part.rows, group_rows):
-                mask = keep[start : min(start + group_rows, at + part.rows)]
+    ends = np.cumsum([0, *(part.rows for part in parts)]).tolist()
+    before = np.cumsum([0, *(keep[start:end].sum() for start, end in pairwise(ends))]).tolist()
+
+    def write(number: int) -> StoredFile:
+        start, end, kept = ends[number], ends[number + 1], before[number]
+        with EncryptedFile(place, parts[number].name.replace("part-", "refined-", 1), schema, []) as file:
+            for low in range(start, end, group_rows):
+                mask = keep[low : min(low + group_rows, end)]
                 count = int(mask.sum())
                 columns = [_spread(mask, values[kept : kept + count]) for values in finish.replaced.values()]
                 file.write(pa.table([pa.array(mask), *columns], schema=schema))
                 kept += count
-            files.append(file.close())
-        at += part.rows
-    return tuple(files)
+            return file.close()
+
+    with ThreadPoolExecutor(AT_ONCE if place.files.lasting else 1) as pool:  # a store answers late, a disk does not
+        return tuple(pool.map(write, range(len(parts))))
 
 
 def storable(kind: pa.DataType) -> pa.DataType:
@@ -124,7 +136,7 @@ def storable(kind: pa.DataType) -> pa.DataType:
     return pa.dictionary(pa.int32(), kind.value_type) if pa.types.is_dictionary(kind) else kind
 
 
-def _repeating(group: pa.Table) -> list[str]:
+def repeating(group: pa.Table) -> list[str]:
     """Columns worth a dictionary: those that come with one, and texts of few values in the first rows."""
     sample = group.slice(0, _SAMPLE_ROWS)
     return [

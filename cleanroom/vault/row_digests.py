@@ -4,11 +4,18 @@ A PRF on inputs of one fixed length, so that each width needs a key of its own, 
 take some 20 ms a block, where HMAC takes a second.
 """
 
+import hashlib
+
 import numpy as np
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from numpy.typing import NDArray
 
 BLOCK = 16
+
+
+def length_key(label: bytes, key: bytes, width: int) -> bytes:
+    """32 bytes: the key for rows of this width (up to 255 bytes) and this use."""
+    return hashlib.sha256(label + key + bytes([width])).digest()
 
 
 def row_digests(key: bytes, rows: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -9,22 +9,21 @@ import hashlib
 import json
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cleanroom import canonical, private_files
+from cleanroom import canonical
 from cleanroom.errors import BadData, UsageError
-from cleanroom.files import write_bytes
 from cleanroom.keys import PartyKeys, verify
-from cleanroom.vault.row_digests import BLOCK, row_digests
+from cleanroom.vault.row_digests import BLOCK, length_key, row_digests
 
 _FORMAT = "cleanroom-tombstones/1"
 _LABEL = "cleanroom/tombstones/1"
 _SIGNATURE = 64
 _PREFIX_BITS = 20
-_SIZE_LIMIT = 1 << 30
+SIZE_LIMIT = 1 << 30
+"""What their file can have at most."""
 
 
 @dataclass(frozen=True)
@@ -67,11 +66,11 @@ class Tombstones:
         sieve[_prefix(self._mine)] = True
         return sieve
 
-    def save(self, path: Path, keys: PartyKeys) -> None:
-        """Replaces the file durably."""
+    def signed(self, keys: PartyKeys) -> bytes:
+        """The whole of their file."""
         head = canonical.encode({"epoch": self.epoch, "key": _key_id(self._key)})
         body = _FORMAT.encode() + b"\n" + head + b"\n" + self.tokens.tobytes()
-        write_bytes(path, body + keys.sign(_LABEL, body))
+        return body + keys.sign(_LABEL, body)
 
 
 def nobody(key: bytes) -> Tombstones:
@@ -79,11 +78,10 @@ def nobody(key: bytes) -> Tombstones:
     return Tombstones(0, np.empty((0, BLOCK), np.uint8), key)
 
 
-def load(path: Path, keys: PartyKeys, key: bytes) -> Tombstones:
-    """The tombstones in `path`, none where there is no such file. Raises BadData where it does not verify."""
-    if not path.is_symlink() and not path.exists():
+def load(content: bytes | None, keys: PartyKeys, key: bytes) -> Tombstones:
+    """The tombstones in a file's content, none where there is no file. Raises BadData where it does not verify."""
+    if content is None:
         return nobody(key)
-    content = private_files.read(path, _SIZE_LIMIT)
     form, _, rest = content.partition(b"\n")
     if form != _FORMAT.encode():
         raise BadData("The list of forgotten persons is of an unknown version.", "Update this program.")
@@ -99,8 +97,7 @@ def _tokens(key: bytes, digests: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """uint8[n, 16]: the keyed digest of each row of uint8[n, 16 or 32]."""
     if digests.ndim != 2 or digests.dtype != np.uint8 or digests.shape[1] not in (BLOCK, 2 * BLOCK):
         raise UsageError("Identity digests have 16 or 32 bytes each.")
-    length_key = hashlib.sha256(b"cleanroom/tombstone-key/1" + key + bytes([digests.shape[1]])).digest()
-    return row_digests(length_key, digests)
+    return row_digests(length_key(b"cleanroom/tombstone-key/1", key, digests.shape[1]), digests)
 
 
 def _key_id(key: bytes) -> str:

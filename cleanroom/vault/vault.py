@@ -8,6 +8,7 @@ of it is read, be it left by a crash or brought back from a backup.
 import secrets
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -20,15 +21,20 @@ from cleanroom import private_files
 from cleanroom.errors import BadData, CleanroomError, UsageError
 from cleanroom.keys import PartyKeys, SecretAccess
 from cleanroom.keystore import Wrapping
-from cleanroom.vault import tombstones
+from cleanroom.stores import store
+from cleanroom.vault import placing, tombstones
 from cleanroom.vault.dataset import Dataset, Meta, Setting
-from cleanroom.vault.folders import DatasetFolder, checked_name
+from cleanroom.vault.encrypted_file import Place
+from cleanroom.vault.folders import checked_name
 from cleanroom.vault.identities import Identity
 from cleanroom.vault.intake import Intake
 from cleanroom.vault.manifest import Manifest
+from cleanroom.vault.object_shelf import ObjectShelf
 from cleanroom.vault.parts import Finish
+from cleanroom.vault.shelves import FolderShelf, Overtaken, Shelf, Versions
 from cleanroom.vault.tombstones import Tombstones
 
+_TRIES = 4
 _FAR = 1 << 40
 """Epochs among which a restored vault draws its next one: no two restores meet, nor one and what was lost."""
 
@@ -49,9 +55,12 @@ class Vault:
 
     def __init__(self, path: Path, keys: PartyKeys, wrapping: Wrapping, *, history: int = 1) -> None:
         """history: older versions kept besides the current one. Raises BadData or Refused for an unfit folder."""
-        private_files.check_folder(path)
         self.path, self._keys, self._history = path, keys, history
-        self._setting = Setting(keys, wrapping)
+        where = placing.placed(path)
+        self._shelf: Shelf = FolderShelf(path)
+        if where is not None:
+            self._shelf = ObjectShelf(store(where.uri), keys)
+        self._setting = Setting(keys, wrapping, partitions=where.partitions if where is not None else 1)
         self._loaded: tuple[object, Tombstones] | None = None
 
     def write(
@@ -71,7 +80,7 @@ class Vault:
         it.
         """
         name = checked_name(name)
-        dataset = self._dataset(DatasetFolder.of(self.path, name))
+        dataset = self._dataset(self._shelf.dataset(name))
         intake = Intake(schema, self._tombstones())
         with dataset.folder.lock():
             manifest = dataset.write(name, intake, batches, meta, finish or _as_given)
@@ -95,6 +104,12 @@ class Vault:
         if rows is not None:
             _check_positions(rows, manifest.rows)
         return dataset.read(manifest, _known(manifest, columns), rows)
+
+    def place(self, name: str, version: int | None, columns: Sequence[str]) -> tuple[Place, Manifest]:
+        """Where the files of a verified version stand, and what opens them; for `leave`. Raises as `read`."""
+        dataset, manifest = self._open(name, version)
+        _known(manifest, columns)
+        return dataset.place(manifest.version), manifest
 
     def digests(self, name: str, version: int | None = None) -> NDArray[np.uint8]:
         """uint8[n, 32 or 16]: the identity digests of all rows."""
@@ -165,29 +180,42 @@ class Vault:
         The epoch is part of every question, so that none counts as one that was paid for. Returns how many identities
         are newly forgotten. Raises BadData where the file is not of this vault, or where one of its persons is missing.
         """
-        with private_files.locked(self.path / "tombstones.lock"):
-            stones = self._tombstones()
-            known = len(stones.tokens)
+        grown = 0
+
+        def later(stones: Tombstones) -> Tombstones:
+            nonlocal grown
+            found = stones
             if newest is not None:
-                later = tombstones.load(newest, self._keys, self._tombstone_key)
-                if later.epoch < stones.epoch or len(later.merged(stones).tokens) > len(later.tokens):
+                found = self._stones_in(private_files.read(newest, tombstones.SIZE_LIMIT))
+                if found.epoch < stones.epoch or len(found.merged(stones).tokens) > len(found.tokens):
                     raise BadData("{name} is an older list of forgotten persons than the vault's.", name=newest.name)
-                stones = later
-            replace(stones, epoch=stones.epoch + 1 + secrets.randbelow(_FAR)).save(self.path / "tombstones", self._keys)
+            grown = len(found.tokens) - len(stones.tokens)
+            return replace(found, epoch=found.epoch + 1 + secrets.randbelow(_FAR))
+
+        self._change(later)
         for dataset in self._all():
             self._settle(dataset, self._nobody)
-        return len(stones.tokens) - known
+        return grown
 
     def _remember(self, digests: Sequence[NDArray[np.uint8]]) -> Tombstones:
         """The tombstones, these among them, durably."""
-        with private_files.locked(self.path / "tombstones.lock"):
-            stones = self._tombstones().with_digests(*digests)
-            stones.save(self.path / "tombstones", self._keys)
-        return stones
+        return self._change(lambda stones: stones.with_digests(*digests))
+
+    def _change(self, change: Callable[[Tombstones], Tombstones]) -> Tombstones:
+        """The tombstones that `change` makes of those there are, durably."""
+        changed = self._nobody
+
+        def signed(content: bytes | None) -> bytes:
+            nonlocal changed
+            changed = change(self._stones_in(content))
+            return changed.signed(self._keys)
+
+        self._shelf.change_stones(signed)
+        return changed
 
     def _open(self, name: str, version: int | None) -> tuple[Dataset, Manifest]:
         """A dataset and a version of it, settled and verified."""
-        dataset = self._dataset(DatasetFolder.of(self.path, name))
+        dataset = self._dataset(self._shelf.dataset(name))
         if dataset.folder.current() is None:
             raise UsageError("There is no dataset {name}.", "See: cleanroom data list", name=checked_name(name))
         epoch = self.epoch
@@ -214,6 +242,12 @@ class Vault:
 
         spared: identities already known to name nobody, as far as rows are gone that told.
         """
+        for _ in range(_TRIES):
+            with suppress(Overtaken):
+                return self._settled(dataset, spared)
+        return self._settled(dataset, spared)
+
+    def _settled(self, dataset: Dataset, spared: Tombstones) -> int:
         with dataset.folder.lock():
             stones, current, removed = self._tombstones(), dataset.folder.current(), 0
             if tied := self._tied(stones, [dataset], spared)[0]:
@@ -224,11 +258,12 @@ class Vault:
                     continue
                 dataset.check(manifest)
                 if not dataset.forgotten(manifest, stones):
-                    dataset.save(replace(manifest, epoch=stones.epoch), dataset.folder.version_path(number))
+                    dataset.save(replace(manifest, epoch=stones.epoch), dataset.folder.files(number))
                     continue
                 if number == current:
                     removed = manifest.rows - self._rewrite(dataset, manifest, stones).rows
                 dataset.folder.remove(number)
+            dataset.folder.purge()
             return removed
 
     def _tied(
@@ -258,11 +293,11 @@ class Vault:
         batches = dataset.read(old, schema.names)
         return dataset.write(old.dataset, Intake(schema, stones), batches, old.meta, _as_given, old.tombstoned)
 
-    def _dataset(self, folder: DatasetFolder) -> Dataset:
-        return Dataset(folder, self._setting)
+    def _dataset(self, versions: Versions) -> Dataset:
+        return Dataset(versions, self._setting)
 
     def _all(self) -> list[Dataset]:
-        return [self._dataset(folder) for folder in DatasetFolder.all(self.path)]
+        return [self._dataset(versions) for versions in self._shelf.datasets()]
 
     @cached_property
     def _tombstone_key(self) -> bytes:
@@ -279,11 +314,13 @@ class Vault:
 
     def _tombstones(self) -> Tombstones:
         """As the file is now; read again only when it was replaced."""
-        path = self.path / "tombstones"
-        mark = private_files.mark(path) if path.exists() else None
+        mark = self._shelf.stones_mark()
         if self._loaded is None or self._loaded[0] != mark:
-            self._loaded = mark, tombstones.load(path, self._keys, self._tombstone_key)
+            self._loaded = mark, self._stones_in(self._shelf.stones())
         return self._loaded[1]
+
+    def _stones_in(self, content: bytes | None) -> Tombstones:
+        return tombstones.load(content, self._keys, self._tombstone_key)
 
 
 def _as_given(_: NDArray[np.bool_] | None) -> Finish:

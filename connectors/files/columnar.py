@@ -46,7 +46,9 @@ class ParquetSource:
 
     def _examine(self) -> Plain:
         with self._open() as file:
-            _cap(self.label, file.metadata)
+            refuse_large(self.label, file.metadata)
+            if file.metadata.num_rows == 0:
+                _refuse_empty(self.label)
             return Plain(self.label, file.schema_arrow)
 
     def _open(self) -> pq.ParquetFile:
@@ -117,15 +119,14 @@ def _guarded(label: str, action: Callable[[], _Result]) -> _Result:
         ) from None
 
 
-def _cap(label: str, metadata: Any) -> None:
+def refuse_large(label: str, metadata: Any) -> None:
+    """Raises InputError where a Parquet file says that it has more rows, or larger groups of them, than are read."""
     groups = (metadata.row_group(place) for place in range(metadata.num_row_groups))
     if metadata.num_rows > _MOST_ROWS or any(group.total_byte_size > _MOST_GROUP for group in groups):
         raise InputError(
             "{file} has row groups of more than {most} GB.", "Write it with smaller row groups.",
             file=label, most=_MOST_GROUP >> 30,
         )  # fmt: skip
-    if metadata.num_rows == 0:
-        _refuse_empty(label)
 
 
 def _refuse_empty(label: str) -> None:

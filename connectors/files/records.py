@@ -16,6 +16,7 @@ from connectors.source import BATCH_ROWS
 _LEAST, _MOST = 1 << 20, 1 << 23
 _LONGEST = 1 << 26
 _CR, _LF = 13, 10
+_TAIL = 1 << 16
 
 
 class Readable(Protocol):
@@ -60,22 +61,31 @@ def boundary(block: bytes, delimiter: str, quote: str | None, *, whole: bool = F
         return end
     signs = np.frombuffer(block, dtype=np.uint8)
     toggles = _toggles(signs, ord(delimiter), ord(quote))
-    ends = np.flatnonzero(signs[:end] == newline)
-    outside = ends[np.searchsorted(toggles, ends) % 2 == 0]
-    last = int(outside[-1]) + 1 if len(outside) else 0
+    last = _outside(signs[:end], newline, toggles, _TAIL) or _outside(signs[:end], newline, toggles, end)
     return last if not whole or last == len(block) else 0
+
+
+def _outside(signs: np.ndarray, newline: int, toggles: np.ndarray, tail: int) -> int:
+    """Where the last line within `tail` bytes of the end ends that ends outside quoted text; 0 where none does."""
+    start = max(len(signs) - tail, 0)
+    ends = np.flatnonzero(signs[start:] == newline) + start
+    outside = ends[np.searchsorted(toggles, ends) % 2 == 0]
+    return int(outside[-1]) + 1 if len(outside) else 0
 
 
 def _toggles(signs: np.ndarray, delimiter: int, quote: int) -> np.ndarray:
     """Where quoted text begins and ends, in turn. `""` within counts as an end and a beginning."""
     quotes = np.flatnonzero(signs == quote)
-    limits = np.zeros(256, dtype=bool)
-    limits[[delimiter, quote, _CR, _LF]] = True
-    edged = np.concatenate([[True], limits[signs], [True]])
-    before, after = edged[quotes], edged[quotes + 2]
-    if before[0::2].all() and after[1::2].all():
+    before, after = signs.take(quotes[0::2] - 1, mode="clip"), signs.take(quotes[1::2] + 1, mode="clip")
+    if all(_edges(each, delimiter, quote).all() for each in (before, after)):  # beyond the block: the quote itself
         return quotes
     return _walked(quotes, signs, delimiter, quote)
+
+
+def _edges(signs: np.ndarray, delimiter: int, quote: int) -> np.ndarray:
+    """Which of these may stand beside quoted text."""
+    found: np.ndarray = (signs == delimiter) | (signs == quote) | (signs == _CR) | (signs == _LF)
+    return found
 
 
 def _walked(quotes: np.ndarray, signs: np.ndarray, delimiter: int, quote: int) -> np.ndarray:

@@ -8,14 +8,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from connectors.errors import InputError
+from connectors.folders import folder, tables
 from connectors.headers import recognise
 from connectors.open import open_source
 from connectors.private_domain.folding import PrivateDomain
 from connectors.private_domain.settings import Settings
 from connectors.source import Source
-
-MOST_PARTS = 10_000
-_REMOTE = "://"
 
 
 def open_domain(
@@ -43,22 +41,12 @@ def open_domain(
 
 
 def parts_of(where: str) -> Sequence[str]:
-    """The files of a folder and of those in it, by name, hidden ones left out; or what is no folder, as it is."""
-    if _REMOTE in where:
-        from connectors.objects import parts
+    """What lies in a folder and those in it, by name, hidden files left out; or what is no folder, as it is.
 
-        return parts(where) if where.partition("?")[0].endswith("/") else [where]
-    path = Path(where).expanduser()
-    if not path.is_dir():
-        return [where]
-    files = sorted(
-        file for file in path.rglob("*")
-        if file.is_file() and not any(part.startswith((".", "_")) for part in file.relative_to(path).parts)
-    )  # fmt: skip
-    if not files or len(files) > MOST_PARTS:
-        raise InputError("The folder {source} holds no parts, or more than {most}.", "Put tables of events in it.",
-                         source=path.name, most=MOST_PARTS)  # fmt: skip
-    return [str(file) for file in files]
+    A folder that is cut into partitions is one part, with what is asked of them.
+    """
+    found = folder(where)
+    return tables(found) if found else [where]
 
 
 def user_of(source: Source, named: str, on: str) -> str:

@@ -16,7 +16,7 @@ both sides share by each of them, and which of these stand in one row; not which
 """
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -32,7 +32,7 @@ from protocols.canary import Canaries
 from protocols.channel import FRAME_BYTES, Channel
 from protocols.errors import BadMessage
 from protocols.psi import tokens as bulk
-from protocols.psi.tokens import Pair
+from protocols.psi.tokens import Items, Pair
 from protocols.psi.waterfall import Identities
 from protocols.psi.waterfall import _filled as _without_gaps
 from protocols.rows import Bytes, Indices, check_count, schema, to_batch, to_rows
@@ -48,6 +48,8 @@ _CANARY_LABEL = "cleanroom/keyed-canary/1"
 _SEAL_VERSION = b"\1"
 _SALT_BYTES = 32
 _BATCH = 65_536
+_MOST_AT_ONCE = 1 << 27
+"""Tokens that an owner holds at once: of more rows than this, ranges of half as many, one after the other."""
 _TOKENS = schema({"token": TOKEN_BYTES})
 _SIZE = pa.schema([pa.field("rows", pa.int64(), nullable=False)])
 _POSITIONS = pa.schema([pa.field("position", pa.int64(), nullable=False)])
@@ -147,7 +149,7 @@ class Sent:
 def owner(
     channel: Channel,
     key: bytes,
-    items: Bytes,
+    items: Bytes | Items,
     columns: Mapping[str, int],
     values: Columns,
     *,
@@ -158,10 +160,14 @@ def owner(
 
     columns: name → width in bytes; values: gives them for rows asked; fill: a canary's value by column, else zeros.
     Returns once the operator has lined up the datasets and the canaries are named. Raises ProtocolError for repeated
-    items, PeerAborted.
+    items, PeerAborted. Of items in parts 24 bytes a row are held, of rows above 2^27 eight.
     """
-    tokens = bulk.encrypted(subkey(key, _IDENTITY_LABEL), items, canaries.rows)
-    return _send(channel, tokens, columns, _filled(values, len(items), columns, fill or {}))
+    held = items if isinstance(items, Items) else Items(len(items), lambda: [items])
+    own, count = subkey(key, _IDENTITY_LABEL), held.rows + canary.COUNT
+    ranges = 1 if count <= _MOST_AT_ONCE else -(-2 * count // _MOST_AT_ONCE)
+    tokens = bulk.encrypted_in_ranges(own, held, canaries.rows, ranges)
+    filled = _filled(values, held.rows, columns, fill or {})
+    return _send(channel, held.rows, tokens, bulk.encrypted(own, canaries.rows), columns, filled)
 
 
 def owner_of_several(channel: Channel, key: bytes, side: str, persons: Bytes, identities: Sequence[Identities],
@@ -184,7 +190,8 @@ def owner_of_several(channel: Channel, key: bytes, side: str, persons: Bytes, id
         tokens = {name: bulk.take(column, rows) for name, column in zip(widths, further, strict=True)}
         return tokens | dict(filled(rows))
 
-    return _send(channel, first, widths | dict(columns), with_tokens)
+    n = len(persons)
+    return _send(channel, n, [(first, None)], first[n:], widths | dict(columns), with_tokens)
 
 
 def _tokens_by(key: bytes, side: str, persons: Bytes, identities: Identities, dummies: Bytes) -> Bytes:
@@ -201,14 +208,18 @@ def _tokens_by(key: bytes, side: str, persons: Bytes, identities: Identities, du
     return tokens
 
 
-def _send(channel: Channel, tokens: Bytes, columns: Mapping[str, int], values: Columns) -> Sent:
-    """The tokens, canaries last, with the `values` of all."""
-    n = len(tokens) - canary.COUNT
-    order = bulk.ascending(tokens)
-    channel.send_batch("keyed.size", _numbers(_SIZE, np.array([len(tokens)], np.int64)))
-    send_rows(channel, "keyed.rows", tokens, order, columns, values)
-    name_canaries(channel, tokens[n:])
-    return Sent(order, n)
+def _send(channel: Channel, n: int, ranges: Iterable[tuple[Bytes, Indices | None]], dummies: Bytes,
+          columns: Mapping[str, int], values: Columns) -> Sent:  # fmt: skip
+    """n rows' tokens and the canaries' after them, with the `values` of all; ranges: as `encrypted_in_ranges`."""
+    channel.send_batch("keyed.size", _numbers(_SIZE, np.array([n + len(dummies)], np.int64)))
+    orders = []
+    for tokens, rows in ranges:
+        order = bulk.ascending(tokens)
+        _send_part(channel, "keyed.rows", tokens, order, rows, columns, values)
+        orders.append(order if rows is None else rows[order])
+    channel.end("keyed.rows")
+    name_canaries(channel, dummies)
+    return Sent(orders[0] if len(orders) == 1 else np.concatenate(orders), n)
 
 
 def _filled(values: Columns, n: int, columns: Mapping[str, int], fill: Mapping[str, bytes]) -> Columns:
@@ -231,12 +242,18 @@ def send_rows(
     channel: Channel, name: str, tokens: Bytes, order: Indices, columns: Mapping[str, int], values: Columns
 ) -> None:
     """The message `name`: the tokens in this order, with their columns."""
+    _send_part(channel, name, tokens, order, None, columns, values)
+    channel.end(name)
+
+
+def _send_part(channel: Channel, name: str, tokens: Bytes, order: Indices, rows: Indices | None,
+               columns: Mapping[str, int], values: Columns) -> None:  # fmt: skip
+    """Some of a message. rows: of each token, where that is not its place."""
     step = max(1, min(_BATCH, FRAME_BYTES // (TOKEN_BYTES + sum(columns.values()))))
     for start in range(0, len(order), step):
-        rows = order[start : start + step]
-        given = values(rows) if columns else {}
-        channel.send(name, to_batch(layout(columns), bulk.take(tokens, rows), *(given[each] for each in columns)))
-    channel.end(name)
+        places = order[start : start + step]
+        given = values(places if rows is None else rows[places]) if columns else {}
+        channel.send(name, to_batch(layout(columns), bulk.take(tokens, places), *(given[each] for each in columns)))
 
 
 def name_canaries(channel: Channel, dummies: Bytes) -> None:
@@ -248,20 +265,30 @@ def name_canaries(channel: Channel, dummies: Bytes) -> None:
 
 def receive_matched(channel: Channel, sent: Sent) -> Indices:
     """The receiver's rows that matched, ascending. Raises BadMessage for positions that are not distinct rows of it."""
-    batch = channel.receive_batch("keyed.matched", _POSITIONS, rows=sent.rows)
-    positions = np.empty(0, np.int64) if batch is None else _values(batch)
-    if len(positions) and (positions.min() < 0 or positions.max() >= len(sent.order)):
-        raise BadMessage("The operator named rows that were not sent.")
+    positions = receive_positions(channel, sent.rows)
     rows: Indices = np.sort(sent.order[positions])
     if (np.diff(rows) == 0).any() or (rows >= sent.rows).any():
         raise BadMessage("The operator named rows that were not sent.")
     return rows
 
 
+def receive_positions(channel: Channel, rows: int) -> Indices:
+    """Where in what was sent those rows stand; rows: how many were sent, canaries not counted. Raises BadMessage."""
+    batch = channel.receive_batch("keyed.matched", _POSITIONS, rows=rows)
+    positions = np.empty(0, np.int64) if batch is None else _values(batch)
+    if len(positions) and (positions.min() < 0 or positions.max() >= rows + canary.COUNT):
+        raise BadMessage("The operator named rows that were not sent.")
+    return positions
+
+
 def _numbers(of: pa.Schema, values: Indices) -> pa.RecordBatch:
-    """One column of whole numbers; pa.array would load pandas."""
-    column = pa.Array.from_buffers(pa.int64(), len(values), [None, pa.py_buffer(np.ascontiguousarray(values))])
-    return pa.record_batch([column], schema=of)
+    """A batch of one column."""
+    return pa.record_batch([_number_column(values)], schema=of)
+
+
+def _number_column(values: Indices) -> pa.Array:
+    """Whole numbers as int64; pa.array would load pandas."""
+    return pa.Array.from_buffers(pa.int64(), len(values), [None, pa.py_buffer(np.ascontiguousarray(values))])
 
 
 def _values(batch: pa.RecordBatch) -> Indices:
@@ -339,27 +366,6 @@ def named_canaries(channel: Channel) -> Bytes:
     return named
 
 
-def check_canaries(left: Bytes, right: Bytes, left_tokens: Bytes, right_tokens: Bytes) -> Bytes:
-    """The dummy tokens uint8[8, 16] to be taken out of both sides, given what each owner named and all that it sent.
-
-    Raises ProtocolError unless both named the same common ones, which stand on both sides, and the others on one.
-    """
-    return canaries_among([left, right], [bulk.words(left_tokens), bulk.words(right_tokens)])
-
-
-def canaries_among(named: Sequence[Bytes], sent: Sequence[Pair]) -> Bytes:
-    """As `check_canaries`, of any number of sides: what each named, and all its tokens as words; uint8[4 + 2 m, 16]."""
-    words, sides = bulk.words(np.concatenate(named)), len(named)
-    found = np.stack([bulk.index(*words, *tokens) >= 0 for tokens in sent])
-    stands = found.reshape(sides, sides, canary.COUNT)  # at which side, named by which, which one
-    common = named[0][: canary.COMMON]
-    agreed = np.stack([(each[: canary.COMMON] == common).all(axis=1) for each in named])
-    own = stands[:, :, canary.COMMON :] != np.eye(sides, dtype=np.bool_)[:, :, None]
-    matched = stands[:, :, : canary.COMMON].reshape(-1, canary.COMMON)
-    canary.check(np.concatenate([agreed, matched]), own)
-    return np.concatenate([common, *(each[canary.COMMON :] for each in named)])
-
-
 @dataclass(frozen=True)
 class LinedUp:
     """Tokens of both sides as words, ascending, with each one's position in what the left side sent."""
@@ -373,10 +379,12 @@ def line_up(left: Received, right: Received) -> LinedUp:
 
     Raises BadMessage as reading the batches does.
     """
-    parts = list(bulk.joined(*((tokens for _, tokens in side.parts) for side in (left, right))))
-    nothing = np.empty(0, np.uint64)
-    high, low = (np.concatenate([nothing, *(getattr(part, name) for part in parts)]) for name in ("high", "low"))
-    return LinedUp((high, low), np.concatenate([np.empty(0, np.int64), *(part.left for part in parts)]))
+    most, count = min(left.rows, right.rows), 0
+    high, low, positions = np.empty(most, np.uint64), np.empty(most, np.uint64), np.empty(most, np.int64)
+    for found in bulk.joined(*((tokens for _, tokens in side.parts) for side in (left, right))):
+        part = slice(count, count := count + len(found.left))
+        high[part], low[part], positions[part] = found.high, found.low, found.left
+    return LinedUp((high[:count], low[:count]), positions[:count])
 
 
 def without_canaries(found: LinedUp, left: Bytes, right: Bytes) -> Indices:

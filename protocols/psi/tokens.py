@@ -3,7 +3,8 @@
 Whole columns in numpy, without compiled kernels: its sort of plain words is as quick, and starts at once.
 """
 
-from collections.abc import Iterable, Iterator
+import itertools
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -19,12 +20,28 @@ Pair = tuple[Words, Words]
 _CHUNK = 65_536
 _SLACK = BYTES - 1
 """Bytes that `update_into` wants to see beyond its output."""
+_PREFIXES = 1 << 16
+"""Values of the first two bytes of a token, by which ranges are told apart."""
+
+
+@dataclass(frozen=True)
+class Items:
+    """Digests that no memory need hold at once.
+
+    rows: how many; parts: gives them, uint8[k, 16 or 32] each, from the first on whenever it is called.
+    """
+
+    rows: int
+    parts: Callable[[], Iterable[Bytes]]
 
 
 def encrypted(key: bytes, *parts: Bytes) -> Bytes:
     """AES-256 of each row's first 16 bytes, of one part after the other: uint8[n, 16]."""
+    return _encrypted(key, sum(map(len, parts)), parts)
+
+
+def _encrypted(key: bytes, count: int, parts: Iterable[Bytes]) -> Bytes:
     encryptor = Cipher(algorithms.AES256(key), modes.ECB()).encryptor()  # noqa: S305 - a permutation of single blocks
-    count = sum(map(len, parts))
     out = np.empty(count * BYTES + _SLACK, np.uint8)
     at = 0
     for part in parts:
@@ -32,7 +49,28 @@ def encrypted(key: bytes, *parts: Bytes) -> Bytes:
             blocks = np.ascontiguousarray(part[start : start + _CHUNK, :BYTES]).reshape(-1)
             encryptor.update_into(blocks.data, out[at : at + len(blocks) + _SLACK].data)
             at += len(blocks)
+    if at != count * BYTES:
+        raise ValueError("the parts do not have as many rows as were declared")
     return out[: count * BYTES].reshape(count, BYTES)
+
+
+def encrypted_in_ranges(key: bytes, items: Items, more: Bytes, ranges: int) -> Iterator[tuple[Bytes, Indices | None]]:
+    """The tokens of `items`, then those of `more`, by ascending ranges of about as many: uint8[k, 16] each, with the
+    row of each token; of one range all, in the order of rows, without. The items are gone through once a range."""
+    if ranges == 1:
+        yield _encrypted(key, items.rows + len(more), itertools.chain(items.parts(), [more])), None
+        return
+    bounds = [place * _PREFIXES // ranges for place in range(ranges + 1)]
+    for first, end in itertools.pairwise(bounds):
+        tokens, rows, start = [], [], 0
+        for part in itertools.chain(items.parts(), [more]):
+            made = encrypted(key, part)
+            prefixes = made.view(">u2")[:, 0]
+            chosen = np.flatnonzero((prefixes >= first) & (prefixes < end))
+            tokens.append(take(made, chosen))
+            rows.append(chosen + start)
+            start += len(part)
+        yield np.concatenate(tokens), np.concatenate(rows)
 
 
 def decrypted(key: bytes, tokens: Bytes) -> Bytes:
@@ -65,14 +103,17 @@ def ascending(tokens: Bytes) -> Indices:
     Sorts words of each token's first bits with its row below them; the few that agree in those bits are sorted anew.
     """
     bits = np.uint64(max(1, len(tokens).bit_length()))
-    keys = tokens.view(">u8")[:, 0].astype(np.uint64)
-    keys >>= bits
-    keys <<= bits
-    keys |= np.arange(len(tokens), dtype=np.uint64)
+    keys = np.empty(len(tokens), np.uint64)
+    for start in range(0, len(tokens), _CHUNK):  # in pieces that a cache holds
+        part = keys[start : start + _CHUNK]
+        part[:] = tokens[start : start + _CHUNK].view(">u8")[:, 0]
+        part >>= bits
+        part <<= bits
+        part |= np.arange(start, start + len(part), dtype=np.uint64)
     keys.sort()
-    order = (keys & np.uint64((1 << int(bits)) - 1)).astype(np.int64)
-    keys >>= bits
-    ties = np.flatnonzero(keys[1:] == keys[:-1])
+    ties = _agreeing(keys, bits)
+    keys &= np.uint64((1 << int(bits)) - 1)
+    order = keys.view(np.int64)
     if len(ties):
         places = np.union1d(ties, ties + 1)
         rows = order[places]
@@ -83,6 +124,15 @@ def ascending(tokens: Bytes) -> Indices:
         if repeated := int(((high[1:] == high[:-1]) & (low[1:] == low[:-1])).sum()):
             raise repeated_items(repeated)
     return order
+
+
+def _agreeing(keys: Words, bits: np.uint64) -> Indices:
+    """The places of ascending keys whose next one differs from them in the last `bits` at most."""
+    found = [np.empty(0, np.int64)]
+    for start in range(0, len(keys) - 1, _CHUNK):
+        part = keys[start : start + _CHUNK + 1]
+        found.append(start + np.flatnonzero((part[1:] ^ part[:-1]) >> bits == 0))
+    return np.concatenate(found)
 
 
 def is_ascending(high: Words, low: Words) -> bool:

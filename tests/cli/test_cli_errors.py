@@ -14,6 +14,7 @@ from cleanroom.errors import BadData, Interrupted, Refused, UsageError
 from connectors.errors import InputError
 from protocols.errors import BadMessage, PeerAborted
 from tests.cli.support import Done, Run, started
+from tests.near import process_of
 
 USAGE = [
     (("room", "bla"), "No such command: bla", "没有这个命令：bla"),
@@ -108,12 +109,10 @@ def test_a_killed_party_ends_the_command_with_5_and_no_file(files: Path, tmp_pat
 
 
 def _party_of(parent: int, name: str) -> int:
-    """The process of a party that `parent` started, once it is there."""
+    """The process of a party of the command that runs as `parent`, once it is there."""
     deadline = time.monotonic() + 30
     while time.monotonic() < deadline:
-        for child in Path(f"/proc/{parent}/task/{parent}/children").read_text().split():
-            line = Path(f"/proc/{child}/cmdline").read_bytes().split(b"\0")
-            if b"cleanroom.node.party" in line and line[3].decode().endswith(name):
-                return int(child)
+        if (found := process_of(parent, name)) is not None:
+            return found
         time.sleep(0.02)
     raise TimeoutError(name)

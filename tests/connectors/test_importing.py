@@ -4,6 +4,8 @@ import datetime
 import hashlib
 from collections import Counter
 from dataclasses import replace
+from pathlib import Path
+from typing import IO, Any
 
 import numpy as np
 import pyarrow as pa
@@ -17,6 +19,7 @@ from connectors.funnel import Funnel
 from connectors.identity import Loss, profile
 from connectors.importing import Importer, ImportSpec, MixedForms
 from connectors.merging import Persons
+from connectors.private_domain import scratch
 from connectors.source import Rejected
 from connectors.values import LIMIT
 
@@ -242,3 +245,60 @@ def test_a_sum_that_wraps_around_is_no_sum() -> None:
     merged = persons.merge()
     assert merged.amounts is not None
     assert merged.amounts["spend"].tolist() == [None]
+
+
+@pytest.mark.parametrize("rule", ["first", "last", "sum"])
+def test_what_many_rows_come_to_is_what_few_do(rule: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    draw = np.random.default_rng(5)
+    rows = 4000
+    digests = np.frombuffer(b"".join(digest(str(n)) for n in draw.integers(0, 1500, rows)), np.uint8).reshape(rows, 32)
+    days = draw.integers(0, 9, rows).astype(np.int32), draw.random(rows) < 0.9
+    amounts = draw.integers(-(10**6), 10**6, rows), draw.random(rows) < 0.9
+    stored = draw.random(rows) < 0.7
+
+    def merged(most: int) -> tuple[int, list[bool], list[int | None]]:
+        monkeypatch.setattr(scratch, "MOST_IN_MEMORY", most)
+        monkeypatch.setattr(scratch, "CHUNK_ROWS", 300)
+        persons = Persons(rule, ("spend",) if rule == "sum" else (), days=rule == "last", scratch=tmp_path)  # type: ignore[arg-type]
+        for start in range(0, rows, 250):
+            some = slice(start, start + 250)
+            given = (days[0][some], days[1][some]) if rule == "last" else None
+            persons.add(digests[some], given, {"spend": (amounts[0][some], amounts[1][some])})
+        found = persons.merge(stored)
+        assert found.keep is not None
+        return found.people, found.keep.tolist(), found.amounts["spend"].tolist() if found.amounts else []
+
+    few, many = merged(1_000_000), merged(500)
+    assert many == few
+    assert few[0] == len(np.unique(digests[:, :8].copy().view(np.uint64)))
+
+
+def test_what_is_set_aside_shows_no_digest_and_is_gone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(scratch, "MOST_IN_MEMORY", 1000)
+    opened: list[IO[bytes]] = []
+
+    def watched(**options: Any) -> IO[bytes]:
+        opened.append((tmp_path / "aside").open("w+b"))
+        return opened[-1]
+
+    monkeypatch.setattr(scratch.tempfile, "TemporaryFile", watched)
+    persons = Persons("first", scratch=tmp_path)
+    digests = np.random.default_rng(1).integers(0, 256, (2000, 32), np.uint8)
+    persons.add(digests, None, {})
+    persons.add(digests, None, {})
+    merged = persons.merge()
+    content = (tmp_path / "aside").read_bytes()
+    assert merged.people == 2000
+    assert len(content) > 4000 * 24
+    assert not any(bytes(row[:8]) in content for row in digests)
+    assert opened[0].closed
+
+
+def test_a_full_disk_is_a_named_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(**_: Any) -> IO[bytes]:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(scratch, "MOST_IN_MEMORY", 10)
+    monkeypatch.setattr(scratch.tempfile, "TemporaryFile", full)
+    with pytest.raises(InputError, match="No space left"):
+        Persons("first").add(np.zeros((20, 32), np.uint8), None, {})

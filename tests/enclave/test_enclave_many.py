@@ -15,7 +15,7 @@ from cleanroom.enclave.query import PEOPLE, Query
 from cleanroom.errors import UsageError
 from protocols import canary
 from protocols.errors import BadMessage, ProtocolError
-from protocols.psi import keyed
+from protocols.psi import lining_up
 from protocols.psi import tokens as bulk
 
 NUMBERS = 12
@@ -107,10 +107,10 @@ _DRAWN = {
 def test_canaries_are_common_to_all_and_own_to_one() -> None:
     named = [words("common", name) for name in ("a", "b", "c")]
     sent = list(map(ascending, named))
-    assert len(keyed.canaries_among(named, sent)) == canary.COMMON + 3 * canary.OWN
+    assert len(lining_up.canaries_among(named, sent)) == canary.COMMON + 3 * canary.OWN
     for at, wrong in ((0, words("a")), (1, words("common", "b", "c")), (2, words("common")), (2, words("common", "a"))):
         bad = [ascending(wrong) if place == at else each for place, each in enumerate(sent)]
         with pytest.raises(ProtocolError, match="canaries"):
-            keyed.canaries_among(named, bad)
+            lining_up.canaries_among(named, bad)
     with pytest.raises(ProtocolError, match="canaries"):
-        keyed.canaries_among([named[0], named[1], named[2][::-1]], sent)
+        lining_up.canaries_among([named[0], named[1], named[2][::-1]], sent)

@@ -4,7 +4,7 @@ import datetime as dt
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cleanroom.errors import UsageError
@@ -145,6 +145,7 @@ def test_a_clock_that_was_years_ahead_does_not_silence_a_schedule_for_years(worl
     assert len(schedules.due(at("2026-11-21T03:30"))) == 1
 
 
+@settings(deadline=None)
 @given(
     spec=st.sampled_from(["daily 03:30", "hourly :15", "monthly 31 03:30", "daily 02:30 Europe/Berlin"]),
     steps=st.lists(st.integers(-2 * 86400, 5 * 86400), min_size=1, max_size=15),

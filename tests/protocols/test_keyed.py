@@ -15,8 +15,8 @@ from support import CONTRACT, Outcome, contents, digests, session, shapes
 from protocols import canary
 from protocols.channel import Channel
 from protocols.errors import BadMessage, PeerAborted, ProtocolError
-from protocols.psi import keyed, tokens
-from protocols.rows import index_in, to_batch, to_rows
+from protocols.psi import keyed, lining_up, tokens
+from protocols.rows import Bytes, index_in, to_batch, to_rows
 
 KEY = hashlib.sha256(b"room key").digest()
 COLUMNS = {"level": 8, "slots": 24}
@@ -54,10 +54,14 @@ def tokens_of(table: pa.Table) -> np.ndarray:
     return to_rows(table.column("token").chunk(0))
 
 
+def check_canaries(left: Bytes, right: Bytes, left_tokens: Bytes, right_tokens: Bytes) -> Bytes:
+    return lining_up.canaries_among([left, right], [tokens.words(left_tokens), tokens.words(right_tokens)])
+
+
 def line_up(left, right) -> tuple[set[int], dict[str, pa.Table]]:
     """What an operator does: the positions in `left` that matched, canaries taken out."""
     (left_table, left_named), (right_table, right_named) = left, right
-    dummies = keyed.check_canaries(left_named, right_named, tokens_of(left_table), tokens_of(right_table))
+    dummies = check_canaries(left_named, right_named, tokens_of(left_table), tokens_of(right_table))
     hits = index_in(tokens_of(left_table), tokens_of(right_table)) >= 0
     hits &= index_in(tokens_of(left_table), dummies) < 0
     return np.flatnonzero(hits)
@@ -95,6 +99,93 @@ def test_streams_of_any_frames_merge_to_the_same_rows(left, right, chunk, other)
     positions = keyed.without_canaries(found, left_named, right_named)
     assert positions.tolist() == line_up((left_table, left_named), (right_table, right_named)).tolist()
     assert {sorted(left)[row] for row in sent.order[positions]} == left & right
+
+
+def passed(table: pa.Table, chunk: int) -> lining_up.Passing:
+    return lining_up.Passing(received(table, chunk))
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.sets(st.integers(0, 60)), st.sets(st.integers(0, 60)), st.integers(1, 9), st.integers(1, 9))
+def test_rows_that_both_sent_come_with_both_sides_columns(left, right, chunk, other):
+    sent, (left_table, left_named) = stream("merchant", sorted(left)).both()
+    _, (right_table, right_named) = stream("platform", sorted(right)).both()
+    sides = passed(left_table, chunk), passed(right_table.rename_columns(["token", "level2", "slots2"]), other)
+    found = list(lining_up.lined_up(*sides))
+    dummies = lining_up.canaries_passed([left_named, right_named], sides)
+    whole = pa.Table.from_batches([each.rows for each in found])
+    assert whole.schema.names == ["token", "level", "slots", "level2", "slots2"]
+    positions = np.concatenate([each.left for each in found])
+    places = np.concatenate([each.right for each in found])
+    assert left_table.take(pa.array(positions)).to_pylist() == whole.select(range(3)).to_pylist()
+    assert (
+        right_table.take(pa.array(places)).to_pylist()
+        == whole.select([0, 3, 4]).rename_columns(right_table.column_names).to_pylist()
+    )
+    common = np.isin(whole.column("token").to_pylist(), [row.tobytes() for row in dummies])
+    lining_up.check_common(int(common.sum()))
+    assert {sorted(left)[row] for row in sent.order[positions[~common]]} == left & right
+
+
+def test_canaries_that_disagree_end_a_match_of_rows_that_passed():
+    _, (left_table, left) = stream("merchant", [1, 2, 3]).both()
+    _, (right_table, right) = stream("platform", [2, 3, 4]).both()
+    own, common = (right_table.filter(index_in(tokens_of(right_table), right[some]) < 0) for some in ([5], [1]))
+
+    def sides(one: pa.Table, other: pa.Table) -> list[lining_up.Passing]:
+        made = [passed(one, 4), passed(other, 4)]
+        list(lining_up.lined_up(*made))
+        return made
+
+    assert len(lining_up.canaries_passed([left, right], sides(left_table, right_table))) == 8
+    for tables, one in (
+        ((left_table, right_table), left[::-1]),  # named otherwise
+        ((left_table, own), left),  # an own one is missing
+        ((left_table, common), left),  # a common one is missing
+        ((left_table, left_table), left),  # one-sided ones on both sides
+    ):
+        with pytest.raises(ProtocolError, match="canaries"):
+            lining_up.canaries_passed([one, right], sides(*tables))
+    for rows in (3, 5):
+        with pytest.raises(ProtocolError, match="canaries"):
+            lining_up.check_common(rows)
+
+
+@pytest.mark.parametrize("parts", [1, 3])
+def test_items_that_come_in_parts_and_go_in_ranges_are_sent_as_those_that_come_at_once(monkeypatch, parts):
+    """What the operator sees and what the owner knows of it do not depend on how much an owner holds."""
+    numbers = list(range(300))
+    items, passes = digests(numbers).copy(), []
+
+    def again():
+        passes.append(0)
+        return np.array_split(items, parts)
+
+    def send(channel: Channel) -> keyed.Sent:
+        held = tokens.Items(len(items), again)
+        return keyed.owner(channel, KEY, held, COLUMNS, columns_of(numbers), canaries=own_canaries("merchant"))
+
+    def take(channel: Channel):
+        table = pa.Table.from_batches(keyed.operator(channel, COLUMNS).batches)
+        return table.to_pydict(), keyed.named_canaries(channel).tobytes()
+
+    whole, seen = session(send, take).both()
+    assert len(passes) == 1
+    monkeypatch.setattr(keyed, "_MOST_AT_ONCE", 120)
+    sent, seen_in_ranges = session(send, take).both()
+    assert seen_in_ranges == seen
+    assert (sent.order == whole.order).all()
+    assert len(passes) == 1 + 6
+    items[7] = items[250]
+    fails(session(send, take), "sender", ProtocolError, "1 identities are repeated")
+
+
+def test_parts_of_another_number_of_rows_than_declared_are_refused():
+    for count in (2, 4):
+        with pytest.raises(ValueError):
+            list(
+                tokens.encrypted_in_ranges(bytes(32), tokens.Items(count, lambda: [digests([1, 2, 3])]), digests([]), 1)
+            )
 
 
 def test_canaries_that_disagree_end_a_streamed_match():
@@ -327,7 +418,7 @@ def test_canaries_that_disagree_end_the_match():
     _, (left_table, left) = stream("merchant", [1, 2, 3]).both()
     _, (right_table, right) = stream("platform", [2, 3, 4]).both()
     a, b = tokens_of(left_table), tokens_of(right_table)
-    assert keyed.check_canaries(left, right, a, b).shape == (canary.COMMON + 2 * canary.OWN, 16)
+    assert check_canaries(left, right, a, b).shape == (canary.COMMON + 2 * canary.OWN, 16)
     everyone = np.concatenate([a, b])
     for bad in (
         (left[::-1], right, a, b),  # named otherwise
@@ -337,7 +428,7 @@ def test_canaries_that_disagree_end_the_match():
         (left, right, b, b),  # own ones missing
     ):
         with pytest.raises(ProtocolError, match="canaries"):
-            keyed.check_canaries(*bad)
+            check_canaries(*bad)
 
 
 def test_a_canary_takes_the_values_it_is_given():

@@ -8,7 +8,7 @@ from support import Outcome, digests, session
 from test_keyed import COLUMNS, KEY, columns_of, fails, own_canaries
 
 from protocols.errors import BadMessage, ProtocolError
-from protocols.psi import keyed, keyed_updates, tokens
+from protocols.psi import keyed, keyed_updates, lining_up, tokens
 from protocols.rows import to_batch
 
 
@@ -64,7 +64,7 @@ def test_updates_lead_where_fresh_runs_do(left, right, new_left, new_right):
         assert equal(found.after, run(side, sorted(new))[1])
         ends[side] = found, named
     (one, left_named), (other, right_named) = ends.values()
-    keyed.canaries_among([left_named, right_named], [one.after.tokens, other.after.tokens])
+    lining_up.canaries_among([left_named, right_named], [one.after.tokens, other.after.tokens])
     gained, lost = keyed_updates.changes(one, other)
     rows = sorted(new_left)
     outcome = session(

@@ -17,6 +17,7 @@ from cleanroom.node.local import LocalParties
 from cleanroom.overlap import Overlap, run
 from connectors.errors import InputError
 from protocols.errors import PeerAborted
+from tests.near import process_of
 from tests.room import world
 
 
@@ -42,9 +43,9 @@ def test_a_killed_party_ends_the_run_and_leaves_nothing(tmp_path: Path) -> None:
 
     def strike() -> None:
         time.sleep(0.1)
-        for pid in children():
-            if b"peers/platform" in Path(f"/proc/{pid}/cmdline").read_bytes():
-                os.kill(int(pid), signal.SIGKILL)
+        platform = process_of(os.getpid(), "platform")
+        assert platform
+        os.kill(platform, signal.SIGKILL)
 
     with pytest.raises((Interrupted, PeerAborted)) as caught:
         run(asked, progress=kill)

@@ -7,13 +7,14 @@ import json
 import os
 import shutil
 import sys
+from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
 from vault_world import SCHEMA, people, persons, small, table
 
 from cleanroom.home import Home
-from cleanroom.vault import Finish
+from cleanroom.vault import Finish, lease, object_versions
 
 STEPS = {"open", "os.rename", "os.mkdir", "os.remove", "os.rmdir", "os.fsync", "batch"}
 
@@ -37,6 +38,17 @@ def kill_at(step, home):
     os.fsync = lambda handle: sys.audit("os.fsync")  # what a dead machine would lose is not tried here
 
 
+def moved(home):
+    """Objects stand in the home's own folder `objects`, wherever it was copied to; what is left is old at once."""
+    path = home / "vault" / "place"
+    if path.exists():
+        path.write_bytes(
+            b'{"format":"cleanroom-vault-place/1","partitions":2,"uri":"%s"}' % str(home / "objects").encode()
+        )
+        Home.open(home).vault._setting.partition_key()  # made once in the life of a home
+        lease.HELD_FOR = object_versions.RETIRED_FOR = timedelta(0)
+
+
 def act(home, action):
     vault = small(Home.open(home).vault)
     if action == "forget":
@@ -49,17 +61,18 @@ def act(home, action):
 def left(home):
     """What a new process reads, and what stands in the folder."""
     vault = small(Home.open(home).vault)
-    seen = {str(number): people(vault, "crm", number) for number in vault.versions("crm")}
-    return {"versions": seen, "current": people(vault, "crm"), "epoch": vault.epoch}
+    seen = {str(number): sorted(people(vault, "crm", number)) for number in vault.versions("crm")}
+    return {"versions": seen, "current": sorted(people(vault, "crm")), "epoch": vault.epoch}
 
 
-def main(template, action):
+def main(template, action, stride):
     os.fsync = lambda handle: None
     step, results = 0, []
     while True:
-        step += 1
+        step += int(stride)
         home = Path(template).with_name(f"step-{step}")
         shutil.copytree(template, home)
+        moved(home)
         child = os.fork()
         if child == 0:
             kill_at(step, home)
@@ -69,8 +82,10 @@ def main(template, action):
         result = {"status": status, "after": left(home)}
         act(home, action)
         result["again"] = left(home)
-        result["rests"] = [path.name for path in home.rglob(".*")]
-        result["folders"] = sorted(path.name for path in home.rglob("v0*"))
+        result["rests"] = [path.name for path in home.rglob(".*") if "objects" not in path.parts]  # no footer, no keys
+        result["rests"] += [path.name for path in home.rglob("writing") if not (path.parent / "manifest").exists()]
+        folders = [path for path in home.rglob("v0*") if any(path.glob("[!.]*")) and not (path / "retired").exists()]
+        result["folders"] = sorted(path.name for path in folders)
         results.append(result)
         shutil.rmtree(home)
         if status == 0:

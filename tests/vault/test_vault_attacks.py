@@ -16,6 +16,7 @@ from cleanroom.errors import BadData, CleanroomError, Refused, UsageError
 from cleanroom.home import Home
 from cleanroom.vault import Finish, columns
 from cleanroom.vault.encrypted_file import Place
+from cleanroom.vault.files import FolderFiles
 
 
 def folder_of(home, name="crm"):
@@ -145,10 +146,10 @@ def test_a_file_from_elsewhere_does_not_open_even_unchecked(vault, home):
     source = folder_of(home) / "part-0000.parquet"
     shutil.copy(source, source.with_name("part-0007.parquet"))
     prefix = f"vault/{source.parent.parent.name}/v00000001/"
-    place = Place(source.parent, prefix, home.wrapping)
-    assert place.authorise(source.name, ["c1"]).open(source).metadata.num_rows == 10
+    place = Place(FolderFiles(source.parent, prefix), home.wrapping)
+    assert place.open(source.name, ["c1"]).metadata.num_rows == 10
     with pytest.raises(BadData):
-        place.authorise("part-0007.parquet", ["c1"]).open(source.with_name("part-0007.parquet"))
+        place.open("part-0007.parquet", ["c1"])
 
 
 def test_whole_versions_and_datasets_cannot_change_places(vault, home, reopened):
@@ -216,7 +217,7 @@ def test_linked_folders_are_refused(vault, home, reopened, tmp_path):
 def opened(home, granted):
     path = folder_of(home) / "part-0000.parquet"
     prefix = f"vault/{path.parent.parent.name}/{path.parent.name}/"
-    return Place(path.parent, prefix, home.wrapping).authorise(path.name, granted).open(path)
+    return Place(FolderFiles(path.parent, prefix), home.wrapping).open(path.name, granted)
 
 
 def test_a_withheld_column_does_not_open_although_another_opened_it_before(vault, home):

@@ -5,13 +5,14 @@ import shutil
 import numpy as np
 import pyarrow as pa
 import pytest
-from vault_world import SCHEMA, people, person, persons, read, table, write
+from vault_world import SCHEMA, everywhere, people, person, persons, read, table, write
 
 from cleanroom.errors import BadData, CleanroomError, UsageError
 from cleanroom.vault import Finish
 from cleanroom.vault.tombstones import Tombstones
 
 
+@everywhere
 def test_a_forgotten_person_stays_away_when_the_old_file_comes_again(vault, reopened):
     write(vault, "crm", range(50))
     write(vault, "shop", range(40, 90))
@@ -25,6 +26,7 @@ def test_a_forgotten_person_stays_away_when_the_old_file_comes_again(vault, reop
     assert write(reopened(), "a new one", [3, 4]).rows == 1
 
 
+@everywhere
 def test_a_rewritten_dataset_is_otherwise_the_same(vault):
     write(vault, "crm", range(50), meta={"source": "crm.csv", "funnel": {"rows": 50}})
     before = read(vault, "crm").drop_columns(["row"])
@@ -54,6 +56,7 @@ def test_older_versions_that_hold_the_person_are_gone_and_others_stay(vault, hom
     assert kept == ["v00000004"]
 
 
+@everywhere
 def test_all_rows_of_a_person_go_and_the_count_is_of_standing_rows(vault):
     twice = [1, 2, 1, 3, 1]
     keep = np.array([False, True, False, True, True])
@@ -64,6 +67,7 @@ def test_all_rows_of_a_person_go_and_the_count_is_of_standing_rows(vault):
     assert read(vault, "crm", ["t.spend"])["t.spend"].to_pylist() == [20, 30]
 
 
+@everywhere
 def test_both_forms_of_a_digest_in_one_step(vault):
     md5 = pa.record_batch([pa.array([bytes([n]) * 16 for n in range(5)], pa.binary(16))], ["digest"])
     vault.write("md5", md5.schema, [md5], meta={})
@@ -86,6 +90,7 @@ def test_a_backup_brought_back_does_not_bring_the_person_back(vault, home, reope
     assert reopened().rows("crm") == 19
 
 
+@everywhere
 def test_an_import_that_began_before_the_forgetting(vault, reopened):
     def batches():
         yield from table(range(10)).to_batches(5)
@@ -152,6 +157,7 @@ def test_two_homes_mark_one_person_differently():
     assert one.tobytes() != two.tobytes()
 
 
+@everywhere
 def test_digests_of_another_width_are_refused(vault):
     for wrong in (np.zeros((1, 20), np.uint8), np.zeros(32, np.uint8), np.zeros((1, 32), np.int64)):
         with pytest.raises(UsageError):

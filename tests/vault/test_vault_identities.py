@@ -8,11 +8,12 @@ import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from vault_world import people, persons, write
+from vault_world import everywhere_in_time, people, persons, write
 
 from cleanroom.errors import UsageError
 from cleanroom.vault import Finish
 
+pytestmark = everywhere_in_time
 PHONE, MAIL, DEVICE = 0, 1, 2
 SCHEMA = pa.schema([
     pa.field("digest", pa.binary(32), nullable=False),

@@ -5,11 +5,12 @@ import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from vault_world import SCHEMA, people, persons, read, table, write
+from vault_world import SCHEMA, everywhere, people, persons, read, table, write
 
 from cleanroom.errors import UsageError
 from cleanroom.vault import Finish
 
+pytestmark = everywhere
 ORDINARY = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 

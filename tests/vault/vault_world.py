@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
+import pytest
 
 SCHEMA = pa.schema(
     [
@@ -67,3 +68,11 @@ def small(vault):
     """The same vault with row groups of 10 rows and parts of 20."""
     vault._setting = replace(vault._setting, group_rows=10, part_rows=20)
     return vault
+
+
+everywhere = pytest.mark.parametrize("where", ["home", "folder"], indirect=True)
+"""A test that holds wherever datasets stand; objects in a folder are as those in a bucket (`test_object_vault`)."""
+everywhere_in_time = pytest.mark.parametrize(
+    "where", ["home", pytest.param("folder", marks=pytest.mark.slow)], indirect=True
+)
+"""The same for tests that take long."""

@@ -92,7 +92,7 @@ def at(browser: Browser, url: str, user: str, *, language: str = "en", width: st
 
 def look(page: Page, name: str, looked: Looked, *, language: str, keep: bool = True) -> None:
     """Everything that is looked at on the page now shown; name: of its picture."""
-    page.wait_for_function("() => !document.querySelector('.chart.waiting')", timeout=20_000)
+    page.wait_for_function("() => !document.querySelector('.chart.waiting')", timeout=90_000)
     where = page.url.split("/", 3)[3].partition("?")[0]
     if page.evaluate("() => document.documentElement.scrollWidth > document.documentElement.clientWidth"):
         looked.wrong.append(f"{name} /{where}: wider than the window")

@@ -1,0 +1,91 @@
+"""An owner's part of a neutral room where its node is set to a cluster: executors make the tokens and the slots.
+
+What is sent is what one machine sends (`answer.keyed`). Rooms by several identities, crowds and updates go the way of
+one machine.
+"""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass
+
+import numpy as np
+
+from cleanroom import engines
+from cleanroom.answer.side import Side
+from cleanroom.answer.slots import cell_layout
+from cleanroom.cluster import executor_keys, session, tokenising
+from cleanroom.cluster.brief import Brief, SlotTerms
+from cleanroom.cluster.parts import Parts, under
+from cleanroom.cluster.tokenising import Tokenised
+from cleanroom.cluster.vault_rows import VaultRows
+from cleanroom.errors import Refused
+from cleanroom.matching.cells import TYPED
+from cleanroom.vault.identities import DIGEST
+from protocols import canary
+from protocols.channel import Channel
+from protocols.errors import BadMessage
+from protocols.paillier.keys import PrivateKey
+from protocols.psi import keyed
+from protocols.rows import Indices
+
+
+def fits(side: Side) -> bool:
+    """Whether this owner's rows of this run are made on its cluster."""
+    simple = side.crowd is None and not side.updates and not side.dataset.also
+    return simple and engines.cluster(side.home.path) is not None
+
+
+@dataclass(frozen=True)
+class Spread:
+    """An owner's rows in buckets, as they were sent; key: of its slots, where these went along."""
+
+    tokenised: Tokenised
+    source: VaultRows
+    key: PrivateKey | None
+
+    def receive_matched(self, channel: Channel) -> Indices:
+        """As `keyed.receive_matched`: this party's rows that matched, ascending, by their place in the vault."""
+        positions = keyed.receive_positions(channel, self.tokenised.rows - canary.COUNT)
+        numbers = self.tokenised.rows_at(np.sort(positions))
+        if (np.diff(np.sort(positions)) == 0).any() or (numbers < 0).any():
+            raise BadMessage("The operator named rows that were not sent.")
+        found: Indices = np.sort(self.source.positions(numbers))
+        return found
+
+
+def send(side: Side, channel: Channel) -> Spread:
+    """The tokens, made and sent; parts stand until the session ends. Raises NoCluster, MissingKey, PeerAborted."""
+    settings = engines.cluster(side.home.path)
+    if settings is None:
+        raise Refused("This node has no cluster.")
+    spark = session.started(settings).newSession()
+    name = f"tokens-{secrets.token_hex(8)}"
+    parts = Parts(under(settings.staging, name), executor_keys.seal(settings, name, secrets.token_bytes(32)))
+    side.after.callback(parts.remove)
+    with side.stage("tokens"):
+        brief = _brief(side)
+        asked = [TYPED + annex.column for annex in brief.columns]
+        columns = dict.fromkeys([DIGEST, *asked, *(brief.slots.columns if brief.slots else ())])
+        source = VaultRows.granted(settings, side.home.vault, side.dataset.name, list(columns))
+        side.check_unchanged()
+        rows = side.manifest.rows
+        if rows > side.dataset.rows:
+            raise Refused("The dataset {dataset} has more rows than the contract allows.", dataset=side.dataset.name)
+        tokenised = tokenising.tokenise(spark, settings, parts, source, brief, rows, side.step)
+    with side.stage("match"):
+        tokenising.send(channel, tokenised, brief)
+    return Spread(tokenised, source, brief.slots.key if brief.slots else None)
+
+
+def _brief(side: Side) -> Brief:
+    """What executors must know of this question."""
+    name = side.dataset.name
+    annexes = tuple(side.room.annex(name, column) for column in side.own(side.cells_asked))
+    slots, terms = side.contract.slots_of(name), None
+    if slots and side.own(side.query.sums):
+        by = tuple(side.room.annex(name, column) for column in slots.by)
+        terms = SlotTerms(side.paillier(slots), cell_layout(side.contract, side.dataset, slots), by)
+    canaries = keyed.subkey(side.room_key, "canary")
+    width = side.home.vault.schema(name, [DIGEST]).field(0).type.byte_width
+    return Brief(side.room_key, canaries, side.party, name, width, annexes, terms)
