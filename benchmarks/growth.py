@@ -29,6 +29,7 @@ from cleanroom import machine
 from cleanroom.enclave import handle, tables
 from cleanroom.enclave.query import PEOPLE, Groups, Query
 from cleanroom.files import write_bytes
+from protocols.psi import keyed
 
 EVIDENCE = Path(__file__).parents[1] / "docs" / "evidence"
 BATCH = 1 << 17
@@ -36,6 +37,8 @@ CATEGORIES = {"m.tier": 5, "m.channel": 8, "p.city": 30}
 SIDES = {"m": ("m.tier", "m.channel", "m.amount"), "p": ("p.city",)}
 AMOUNT = 1000
 SALTS = {name: np.uint64(at + 1) for at, name in enumerate((*CATEGORIES, "m.amount", "low", "high"))}
+ROOM_KEY = bytes(range(32))
+HANDED_OVER = "spark-handover"
 Numbers = NDArray[np.uint64]
 
 
@@ -66,7 +69,7 @@ def tokens(ids: Numbers, people: int) -> pa.Array:
 
 def values(name: str) -> NDArray[np.uint8]:
     """uint8[values, 8]: the tokens that stand for a category's values."""
-    return hashed(np.arange(CATEGORIES[name], dtype=np.uint64), name).view(np.uint8).reshape(-1, 8)
+    return keyed.value_tokens(ROOM_KEY, name, np.arange(CATEGORIES[name]))
 
 
 def column(name: str, ids: Numbers) -> pa.Array:
@@ -93,13 +96,15 @@ def rows(side: str, many: int, told: dict[str, float]) -> Iterator[pa.RecordBatc
         yield batch
 
 
-def questions() -> tuple[Query, ...]:
-    """All; by two categories; by three, of the people in any of two boxes."""
+def questions(engine: str) -> tuple[Query, ...]:
+    """All; by two categories; by three, of the people in any of two boxes; with sums of plain amounts where an engine
+    is given any."""
+    sums = () if engine == HANDED_OVER else ("m.amount",)
     tier, city = (tuple(value.tobytes().hex() for value in values(name)[:2]) for name in ("m.tier", "p.city"))
     return (
-        Query((), ("m.amount",)),
+        Query((), sums),
         Query(("m.tier", "p.city")),
-        Query(tuple(CATEGORIES), ("m.amount",), ((("m.tier", tier),), (("p.city", city),))),
+        Query(tuple(CATEGORIES), sums, ((("m.tier", tier),), (("p.city", city),))),
     )
 
 
@@ -127,16 +132,17 @@ def known(many: int) -> list[dict[tuple[bytes, ...], tuple[int, ...]]]:
     ]  # fmt: skip
 
 
-def check(many: int, size: int, answers: list[Groups]) -> None:
+def check(engine: str, many: int, size: int, answers: list[Groups]) -> None:
     """Raises Failed where anything that came out is not what is known."""
     if size != many // 2:
         raise Failed(f"{size:,} people instead of {many // 2:,}")
-    for query, answer, expected in zip(questions(), answers, known(many), strict=True):
+    for query, answer, expected in zip(questions(engine), answers, known(many), strict=True):
         found = {
             tuple(row[name] for name in query.by): tuple(row[name] for name in (PEOPLE, *query.sums))
             for row in answer.table.to_pylist()
         }
-        if found != {group: counts for group, counts in expected.items() if counts[0] or not query.by}:
+        wanted = {group: counts[: 1 + len(query.sums)] for group, counts in expected.items()}
+        if found != {group: counts for group, counts in wanted.items() if counts[0] or not query.by}:
             raise Failed(f"the groups by {query.by} are not those that were made")
 
 
@@ -161,21 +167,22 @@ def measured(given: argparse.Namespace, folder: Path) -> dict[str, Any]:
         try:
             with stage("load"):
                 for side in SIDES:
-                    engine.load(side, schema(side), rows(side, many, told))
+                    sent = many if given.engine == HANDED_OVER else rows(side, many, told)
+                    engine.load(side, schema(side), sent)
             with stage("match"), killer.during("match"):
                 size = engine.match("m", "p")
             staged = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
             answers = []
-            for number, query in enumerate(questions(), 1):
+            for number, query in enumerate(questions(given.engine), 1):
                 with stage(f"run {number}"), killer.during(f"run {number}"):
                     answers.append(engine.run(query, {}))
         finally:
             opened.__exit__(None, None, None)
-    check(many, size, answers)
+    check(given.engine, many, size, answers)
     here = machine.here()
     return {
         "engine": given.engine, "rows": many, "matched": size, "cores": given.cores, "seconds": stages, "cpu": cpu,
-        "made": round(told["made"], 3), "peak": watch.peak, "peaks": watch.own_peak, "staged": staged,
+        "made": round(told.get("made", 0.0), 3), "peak": watch.peak, "peaks": watch.own_peak, "staged": staged,
         "kill": given.kill, "killed": killer.killed, "machine": f"{here.name}, {here.cores} cores",
         "day": dt.date.today().isoformat(), "load": round(os.getloadavg()[0], 1), "memory": given.memory,
         "buckets": given.buckets,
@@ -188,8 +195,8 @@ def duckdb(given: argparse.Namespace, _: Path) -> AbstractContextManager[Any]:
 
 
 @contextmanager
-def spark(given: argparse.Namespace, folder: Path) -> Iterator[Any]:
-    """A cluster of this machine, with its parts in `folder`."""
+def cluster(given: argparse.Namespace, folder: Path) -> Iterator[tuple[Any, Any]]:
+    """This machine as a cluster, with its parts in `folder`: the engine and its settings."""
     from cleanroom.cluster import executor_keys
     from cleanroom.cluster.settings import ClusterSettings
     from cleanroom.enclave import spark as distributed
@@ -198,10 +205,26 @@ def spark(given: argparse.Namespace, folder: Path) -> Iterator[Any]:
         key = Path(name) / "executor.key"
         executor_keys.make(key)
         master = given.master or f"local[{given.cores},4]"
-        more = tuple(given.option)
-        settings = ClusterSettings(master, str(folder), str(key), given.buckets, given.memory, more)
+        settings = ClusterSettings(
+            master=master, staging=str(folder / "staging"), executor_key=str(key), buckets=given.buckets,
+            memory_mb=given.memory, handover=str(folder / "handover"), options=tuple(given.option),
+        )  # fmt: skip
         with _work_removed(), distributed.start(settings, seconds=given.seconds) as engine:
-            yield engine
+            yield engine, settings
+
+
+@contextmanager
+def spark(given: argparse.Namespace, folder: Path) -> Iterator[Any]:
+    """A cluster that is fed by one process."""
+    with cluster(given, folder) as (engine, _):
+        yield engine
+
+
+def handed_over(given: argparse.Namespace, folder: Path) -> AbstractContextManager[Any]:
+    """A cluster that reads what owners' clusters left."""
+    from benchmarks import handed_over
+
+    return handed_over.engine(given, folder)
 
 
 @contextmanager
@@ -221,7 +244,7 @@ def _work_removed() -> Iterator[None]:
 
 
 ENGINES: Mapping[str, Callable[[argparse.Namespace, Path], AbstractContextManager[Any]]] = {
-    "duckdb": duckdb, "spark": spark
+    "duckdb": duckdb, "spark": spark, HANDED_OVER: handed_over
 }  # fmt: skip
 
 

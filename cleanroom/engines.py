@@ -4,6 +4,7 @@ Nothing else differs: contracts, gates, noise, budgets and receipts are outside 
 """
 
 import dataclasses
+from collections.abc import Callable
 from pathlib import Path
 
 from cleanroom.cluster.settings import ClusterSettings
@@ -11,9 +12,12 @@ from cleanroom.enclave import handle
 from cleanroom.enclave.query import Engine
 from cleanroom.node import config
 
+Step = Callable[[str, int, int], None]
 
-def start(home: Path, *, ciphertexts: int = 0) -> Engine:
-    """A fresh engine that will sum about so many ciphertexts; use it in a `with` block.
+
+def start(home: Path, *, ciphertexts: int = 0, step: Step | None = None) -> Engine:
+    """A fresh engine that will sum about so many ciphertexts; use it in a `with` block. step: told of a cluster's
+    progress.
 
     Raises Interrupted where it does not come up, NoCluster and MissingKey where a cluster is not as it must be.
     """
@@ -21,7 +25,7 @@ def start(home: Path, *, ciphertexts: int = 0) -> Engine:
     if settings is not None and settings.engine == "spark":
         from cleanroom.enclave import spark
 
-        return spark.start(of_cluster(settings))
+        return spark.start(of_cluster(settings), step=step)
     memory = settings.limits.enclave_mb << 20 if settings is not None else handle.MEMORY
     return handle.start(memory=memory, ciphertexts=ciphertexts)
 
@@ -36,6 +40,12 @@ def paired(home: Path) -> ClusterSettings | None:
     """The cluster by which rooms of two parties match, where the node is set to that."""
     found = cluster(home)
     return found if found is not None and found.pairs else None
+
+
+def handing_over(home: Path) -> ClusterSettings | None:
+    """The cluster whose rows go by a place that owners and operator share, where the node is set to that."""
+    found = cluster(home)
+    return found if found is not None and found.handover else None
 
 
 def of_cluster(settings: config.Config) -> ClusterSettings:

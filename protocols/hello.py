@@ -4,6 +4,7 @@ Every disagreement is refused by its name. The session id is a hash over both he
 """
 
 import hashlib
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -21,6 +22,8 @@ SESSION_LABEL = b"cleanroom/channel-session/1"
 HELLO_LABEL = "cleanroom/channel-hello/1"
 TRANSCRIPT_LABEL = "cleanroom/channel-transcript/1"
 MOST_BYTES = 1 << 16
+_PLAIN = re.compile(r"[a-z]{1,16}")
+"""A parameter's name as we give them: another one of a peer's is not repeated in an error."""
 
 _SCHEMA = pa.schema(
     [
@@ -103,10 +106,16 @@ def check(mine: Hello, theirs: Hello, peer_role: str) -> None:
         raise ProtocolError("The two sides do not hold each other's keys.", "Compare the fingerprints once more.")
     for name in sorted(mine.parameters.keys() | theirs.parameters.keys()):
         ours, other = mine.parameters.get(name), theirs.parameters.get(name)
+        if ours is None or other is None:
+            raise ProtocolError(
+                "One of the two sides has set {name}, the other has not.",
+                "Have both set it, or neither.",
+                name=name if _PLAIN.fullmatch(name) else "?",
+            )
         if ours != other:
             raise ProtocolError(
                 "The two sides do not agree on {name}: {ours} here, {theirs} there.",
-                name=name if name in mine.parameters else "?",
+                name=name if _PLAIN.fullmatch(name) else "?",
                 ours=ours,
                 theirs=other,
             )

@@ -1,24 +1,28 @@
 """An owner's part of a neutral room where its node is set to a cluster: executors make the tokens and the slots.
 
-What is sent is what one machine sends (`answer.keyed`). Rooms by several identities, crowds and updates go the way of
-one machine.
+What is sent is what one machine sends (`answer.keyed`), over the channel or, where the nodes are set to it, by a place
+that the operator's executors read. Rooms by several identities, crowds and updates go the way of one machine.
 """
 
 from __future__ import annotations
 
 import secrets
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from cleanroom import engines
 from cleanroom.answer.side import Side
 from cleanroom.answer.slots import cell_layout
-from cleanroom.cluster import executor_keys, session, tokenising
+from cleanroom.cluster import executor_keys, handover, session, tokenising
 from cleanroom.cluster.brief import Brief, SlotTerms
 from cleanroom.cluster.parts import Parts, under
+from cleanroom.cluster.settings import ClusterSettings
 from cleanroom.cluster.tokenising import Tokenised
 from cleanroom.cluster.vault_rows import VaultRows
+from cleanroom.enclave.query import Engine
+from cleanroom.enclave.spark import SparkEngine
 from cleanroom.errors import Refused
 from cleanroom.matching.cells import TYPED
 from cleanroom.vault.identities import DIGEST
@@ -26,7 +30,7 @@ from protocols import canary
 from protocols.channel import Channel
 from protocols.errors import BadMessage
 from protocols.paillier.keys import PrivateKey
-from protocols.psi import keyed
+from protocols.psi import keyed, lining_up
 from protocols.rows import Indices
 
 
@@ -60,22 +64,62 @@ def send(side: Side, channel: Channel) -> Spread:
     if settings is None:
         raise Refused("This node has no cluster.")
     spark = session.started(settings).newSession()
+    parts = _own_parts(side, settings)
+    brief = _brief(side)
+    asked = [TYPED + annex.column for annex in brief.columns]
+    columns = dict.fromkeys([DIGEST, *asked, *(brief.slots.columns if brief.slots else ())])
+    source = VaultRows.granted(settings, side.home.vault, side.dataset.name, list(columns))
+    side.check_unchanged()
+    rows = side.manifest.rows
+    if rows > side.dataset.rows:
+        raise Refused("The dataset {dataset} has more rows than the contract allows.", dataset=side.dataset.name)
+    layout = tokenising.layout_of(brief, rows, settings.buckets)
+    if side.handed_over is None:
+        with side.stage("tokens"):
+            shown = _own_parts(side, settings)
+            tokenised = tokenising.tokenise(spark, settings, parts, shown, source, brief, layout, side.step)
+        with side.stage("match"):
+            tokenising.send(channel, tokenised, brief)
+    else:
+        layout = replace(layout, of=handover.agree(channel, layout.of))
+        place = handover.Place.new(settings)
+        side.after.callback(place.parts.remove)
+        with side.stage("tokens"):
+            tokenised = tokenising.tokenise(spark, settings, parts, place.parts, source, brief, layout, side.step)
+        with side.stage("match"):
+            handover.give(channel, place, tokenised)
+            keyed.name_canaries(channel, brief.dummies)
+    return Spread(tokenised, source, brief.slots.key if brief.slots else None)
+
+
+def take(side: Side, channels: Mapping[str, Channel], enclave: Engine, settings: ClusterSettings,
+         widths: Mapping[str, dict[str, int]]) -> None:  # fmt: skip
+    """As operator: what all owners left into the enclave, canaries checked and taken out. widths: by dataset.
+
+    Raises BadMessage, ProtocolError where canaries are not as they must be, MissingKey.
+    """
+    if not isinstance(enclave, SparkEngine):
+        raise Refused("This node has no cluster.")
+    wishes = [handover.wished(channels[dataset.owner]) for dataset in side.lined_up]
+    buckets = max(settings.buckets, *wishes)
+    for dataset in side.lined_up:
+        handover.decide(channels[dataset.owner], buckets)
+    for number, dataset in enumerate(side.lined_up):
+        name, channel = dataset.name, channels[dataset.owner]
+        enclave.take(handover.taken(channel, settings, number, name, widths[name], dataset.rows, buckets))
+    dummies = [keyed.named_canaries(channels[owner]) for owner in side.owners]
+    names = [side.contract.dataset_of(owner).name for owner in side.owners]
+    named = np.concatenate(dummies)
+    found = np.stack([enclave.has_tokens(name, named) for name in names])
+    enclave.drop_tokens(lining_up.canaries_agreed(dummies, found))
+
+
+def _own_parts(side: Side, settings: ClusterSettings) -> Parts:
+    """A place that this node's executors alone open, until the session ends."""
     name = f"tokens-{secrets.token_hex(8)}"
     parts = Parts(under(settings.staging, name), executor_keys.seal(settings, name, secrets.token_bytes(32)))
     side.after.callback(parts.remove)
-    with side.stage("tokens"):
-        brief = _brief(side)
-        asked = [TYPED + annex.column for annex in brief.columns]
-        columns = dict.fromkeys([DIGEST, *asked, *(brief.slots.columns if brief.slots else ())])
-        source = VaultRows.granted(settings, side.home.vault, side.dataset.name, list(columns))
-        side.check_unchanged()
-        rows = side.manifest.rows
-        if rows > side.dataset.rows:
-            raise Refused("The dataset {dataset} has more rows than the contract allows.", dataset=side.dataset.name)
-        tokenised = tokenising.tokenise(spark, settings, parts, source, brief, rows, side.step)
-    with side.stage("match"):
-        tokenising.send(channel, tokenised, brief)
-    return Spread(tokenised, source, brief.slots.key if brief.slots else None)
+    return parts
 
 
 def _brief(side: Side) -> Brief:

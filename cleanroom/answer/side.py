@@ -196,16 +196,22 @@ class Side:
             peer_key=theirs.signing,
             contract_hash=self.context,
             fingerprints=(self.home.keys.fingerprint, theirs.fingerprint),
-            parameters={"k": self.contract.release.k} | ({"clusters": 1} if self.paired else {}),
+            parameters=self._parameters,
         )
         with self.after, channel:
             yield channel
             self.sent += channel.sent
 
+    @property
+    def _parameters(self) -> dict[str, int]:
+        """What both ends of a session must have alike."""
+        ways = {"clusters": self.paired, "handover": self.handed_over}
+        return {"k": self.contract.release.k} | {name: 1 for name, cluster in ways.items() if cluster is not None}
+
     @contextmanager
     def enclave(self, ciphertexts: int = 0) -> Iterator[Engine]:
         """A fresh engine that will sum about so many ciphertexts; its peak memory is kept."""
-        with engines.start(self.home.path, ciphertexts=ciphertexts) as enclave:
+        with engines.start(self.home.path, ciphertexts=ciphertexts, step=self.step) as enclave:
             yield enclave
         self.enclave_memory = enclave.peak_memory
 
@@ -227,6 +233,13 @@ class Side:
         match = self.contract.match
         fits = match.protocol == "vole" or (match.protocol == "dh" and match.output == "members" and not self.updates)
         return engines.paired(self.home.path) if fits else None
+
+    @cached_property
+    def handed_over(self) -> ClusterSettings | None:
+        """The cluster by which this party's rows go to the operator's executors, or come from owners' to its own, if
+        they do: all parties' nodes must be set to it."""
+        simple = self.crowd is None and not self.updates and not any(dataset.also for dataset in self.lined_up)
+        return engines.handing_over(self.home.path) if simple and self.contract.match.protocol == "keyed" else None
 
     @property
     def updates(self) -> bool:
@@ -253,6 +266,12 @@ class Side:
         if len(found) > self.dataset.rows:
             raise Refused("The dataset {dataset} has more rows than the contract allows.", dataset=self.dataset.name)
         return found
+
+    @property
+    def width(self) -> int:
+        """Bytes of an identity of this party's dataset."""
+        width: int = self.home.vault.schema(self.dataset.name, [DIGEST]).field(0).type.byte_width
+        return width
 
     def items(self) -> Items:
         """The same in parts, so that they need not be held. What changes the dataset meanwhile raises Refused, too."""

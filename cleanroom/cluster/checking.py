@@ -1,6 +1,8 @@
 """Whether a cluster can do what a room asks of it, tried with a thousand made-up people."""
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +10,10 @@ import numpy as np
 import pyarrow as pa
 
 from cleanroom import engines
+from cleanroom.cluster import staging
+from cleanroom.cluster.handover import Place
+from cleanroom.cluster.parts import Parts
+from cleanroom.cluster.settings import ClusterSettings
 from cleanroom.enclave import spark, tables
 from cleanroom.enclave.query import PEOPLE, Query
 from cleanroom.errors import Interrupted
@@ -20,13 +26,13 @@ def checked(home: Path) -> dict[str, Any]:
     """What a home's cluster is, and how long a first small match takes. Raises the error of what does not fit."""
     settings = engines.of_cluster(config.load(home))
     started = time.perf_counter()
-    with spark.start(settings) as engine:
+    with spark.start(settings) as engine, _place(settings) as place:
         up = time.perf_counter()
-        tokens = np.random.default_rng(0).integers(0, 256, (_PEOPLE, 16), dtype=np.uint8)
-        for dataset in ("a", "b"):
-            schema = pa.schema({tables.TOKEN: tables.TOKEN_TYPE, f"{dataset}.half": pa.int64()})
-            half = tables.as_array(np.arange(_PEOPLE) % 2)
-            engine.load(dataset, schema, [pa.record_batch([tables.as_binary(tokens), half], schema=schema)])
+        engine.load("a", *_dataset("a"))
+        if place is None:
+            engine.load("b", *_dataset("b"))
+        else:
+            engine.take(staging.stage(place, 1, "b", *_dataset("b"), settings.buckets))
         engine.match("a", "b")
         people = engine.run(Query(("a.half", "b.half"))).table.column(PEOPLE).to_pylist()
         if people != [_PEOPLE // 2, _PEOPLE // 2]:
@@ -34,6 +40,27 @@ def checked(home: Path) -> dict[str, Any]:
         done = time.perf_counter()
         versions = engine.versions()
     return {
-        "master": settings.master, "staging": settings.staging, "buckets": settings.buckets, **versions,
-        "start_seconds": round(up - started, 1), "match_seconds": round(done - up, 1),
+        "master": settings.master, "staging": settings.staging, "handover": settings.handover,
+        "buckets": settings.buckets, **versions, "start_seconds": round(up - started, 1),
+        "match_seconds": round(done - up, 1),
     }  # fmt: skip
+
+
+def _dataset(name: str) -> tuple[pa.Schema, list[pa.RecordBatch]]:
+    tokens = np.random.default_rng(0).integers(0, 256, (_PEOPLE, 16), dtype=np.uint8)
+    schema = pa.schema({tables.TOKEN: tables.TOKEN_TYPE, f"{name}.half": pa.int64()})
+    half = tables.as_array(np.arange(_PEOPLE) % 2)
+    return schema, [pa.record_batch([tables.as_binary(tokens), half], schema=schema)]
+
+
+@contextmanager
+def _place(settings: ClusterSettings) -> Iterator[Parts | None]:
+    """Where owners would leave rows, if they do; empty again afterwards."""
+    if not settings.handover:
+        yield None
+        return
+    place = Place.new(settings)
+    try:
+        yield place.parts
+    finally:
+        place.parts.remove()

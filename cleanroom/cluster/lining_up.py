@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from cleanroom.cluster.errors import named
 from cleanroom.cluster.parts import Parts, damaged
-from cleanroom.cluster.staging import POSITION, PRESENT, Staged
+from cleanroom.cluster.staging import PRESENT, Staged
 from cleanroom.enclave import tables
 from cleanroom.enclave.errors import taken_again
 from cleanroom.enclave.sql import position_column
@@ -65,7 +65,7 @@ class LineUp:
 
     def _side(self, side: Staged, bucket: int) -> tuple[bulk.Words, bulk.Words, Positions, Positions]:
         """(high, low, row in the part) of the rows that may match, by ascending token; and each row's position."""
-        tokens, positions = self._tokens(side, bucket)
+        tokens, positions = side.tokens(self.kind, bucket)
         rows = np.arange(len(positions))
         dropped = self.dropped.get(side.dataset)
         if dropped is not None and len(dropped):
@@ -82,22 +82,12 @@ class LineUp:
             rows, high, low = rows[free], high[free], low[free]
         return high, low, rows, positions
 
-    def _tokens(self, side: Staged, bucket: int) -> tuple[NDArray[np.uint8], Positions]:
-        batches = list(self._read(side, bucket, [tables.TOKEN, POSITION]))
-        tokens = np.concatenate(
-            [np.empty((0, bulk.BYTES), np.uint8), *(tables.fixed(b, tables.TOKEN) for b in batches)]
-        )
-        return tokens, tables.as_numbers(pa.chunked_array([b.column(1) for b in batches], pa.int64()))
-
     def _values(self, side: Staged, bucket: int, rows: Positions) -> dict[str, pa.Array]:
         if not side.schema.names:
             return {}
-        table = pa.Table.from_batches(self._read(side, bucket, side.schema.names), side.schema)
+        table = pa.Table.from_batches(side.read(self.kind, bucket, side.schema.names), side.schema)
         chosen = table.take(tables.as_array(rows)).combine_chunks()
         return {name: _whole(chosen.column(name)) for name in side.schema.names}
-
-    def _read(self, side: Staged, bucket: int, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
-        return self.parts.read(side.part(self.kind, bucket), columns, side.counts[self.kind][bucket])
 
 
 def matched_part(kind: int, bucket: int) -> str:

@@ -23,6 +23,8 @@ class ClusterSettings:
     """Of an executor's JVM, and as much for its Python workers together."""
     pairs: str = ""
     """Where this machine awaits both parties' executors, if rooms of two parties match by both clusters."""
+    handover: str = ""
+    """Where owners' executors leave rows for those of a neutral room's operator: a place that all of them reach."""
     options: tuple[str, ...] = ()
     """More of Spark's own settings, as key=value."""
 

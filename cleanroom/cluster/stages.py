@@ -183,6 +183,7 @@ def watched(spark: SparkSession, action: Callable[[], _T], name: str, total: int
     with ThreadPoolExecutor(1, "stage") as pool:
         future = pool.submit(work)
         try:
+            step(name, 0, total)
             while not wait([future], _EVERY).done:
                 reached = max(reached, min(_ended(context, group), total))  # tasks that are done anew count once
                 step(name, reached, total)

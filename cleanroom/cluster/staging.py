@@ -4,7 +4,7 @@ A token is uniform, so buckets are of one size whatever the data is. Where rows 
 row is staged under each of them. The driver holds what is not written yet, and no more.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 
@@ -18,14 +18,16 @@ from cleanroom.enclave.query import SLOTS, split_name
 from cleanroom.enclave.sql import position_column
 
 POSITION, PRESENT = "#position", "#"
+_NO_TOKEN = np.empty((0, tables.TOKEN_TYPE.byte_width), np.uint8)
 HELD_BYTES = 256 << 20
 """What the driver holds of one dataset before it writes what it holds most of."""
 
 
 @dataclass(frozen=True)
 class Staged:
-    """A dataset in buckets: of which there are as many for each identity."""
+    """A dataset in buckets: of which there are as many for each identity. Picklable: executors read it."""
 
+    parts: Parts
     number: int
     dataset: str
     schema: pa.Schema
@@ -34,9 +36,25 @@ class Staged:
     counts: tuple[tuple[int, ...], ...]
     """Rows by identity and bucket."""
 
+    @property
+    def buckets(self) -> int:
+        """Into how many it is cut."""
+        return len(self.counts[0])
+
     def part(self, kind: int, bucket: int) -> str:
         """The name of a bucket's part."""
-        return _name(self.number, kind, bucket)
+        return f"rows-{self.number}-{kind}-{bucket:05d}"
+
+    def read(self, kind: int, bucket: int, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+        """Some columns of a bucket's rows. Raises BadData for a part that is not what was written."""
+        return self.parts.read(self.part(kind, bucket), columns, self.counts[kind][bucket])
+
+    def tokens(self, kind: int, bucket: int) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+        """The tokens uint8[n, 16] of a bucket's rows, and which row of all each is. Raises as `read`."""
+        batches = list(self.read(kind, bucket, [tables.TOKEN, POSITION]))
+        tokens = [tables.fixed(batch, tables.TOKEN) for batch in batches]
+        positions = pa.chunked_array([batch.column(1) for batch in batches], pa.int64())
+        return np.concatenate([_NO_TOKEN, *tokens]), tables.as_numbers(positions)
 
 
 def stage(parts: Parts, number: int, dataset: str, schema: pa.Schema, batches: Iterable[pa.RecordBatch],
@@ -49,12 +67,14 @@ def stage(parts: Parts, number: int, dataset: str, schema: pa.Schema, batches: I
     kinds = tables.token_columns(schema)
     counts = np.zeros((len(kinds), buckets), np.int64)
     rows = 0
+
+    def staged(rows: int, counts: NDArray[np.int64]) -> Staged:
+        return Staged(parts, number, dataset, kept, rows, tuple(tuple(each) for each in counts.tolist()))
+
     with ExitStack() as stack:
+        part = staged(0, counts).part
         writers = [
-            [
-                stack.enter_context(parts.write(f"rows-{number}-{kind}-{bucket:05d}", stored))
-                for bucket in range(buckets)
-            ]
+            [stack.enter_context(parts.write(part(kind, bucket), stored)) for bucket in range(buckets)]
             for kind in range(len(kinds))
         ]
         for batch in batches:
@@ -71,7 +91,7 @@ def stage(parts: Parts, number: int, dataset: str, schema: pa.Schema, batches: I
             _relieve([writer for each in writers for writer in each])
         for writer in (writer for each in writers for writer in each):
             writer.close()
-    return Staged(number, dataset, kept, rows, tuple(tuple(each) for each in counts.tolist()))
+    return staged(rows, counts)
 
 
 def stage_matched(parts: Parts, schema: pa.Schema, batches: Iterable[pa.RecordBatch],
@@ -98,17 +118,17 @@ def stage_matched(parts: Parts, schema: pa.Schema, batches: Iterable[pa.RecordBa
     return tuple(pieces)
 
 
-def positions_of(parts: Parts, staged: Staged, tokens: NDArray[np.uint8]) -> NDArray[np.int64]:
-    """The positions of the rows of these tokens uint8[n, 16], by the first identity, ascending."""
-    found, wanted = [np.empty(0, np.int64)], {token.tobytes() for token in tokens}
-    first = np.ascontiguousarray(tokens).view(np.uint64)[:, 0]
-    for bucket in np.unique(bucket_of(tokens, len(staged.counts[0]))).tolist():
-        for batch in parts.read(staged.part(0, bucket), [tables.TOKEN, POSITION], staged.counts[0][bucket]):
-            held = tables.fixed(batch, tables.TOKEN)
-            near = np.flatnonzero(np.isin(held.view(np.uint64)[:, 0], first))
-            rows = [row for row in near.tolist() if held[row].tobytes() in wanted]
-            found.append(tables.as_numbers(pa.chunked_array([batch.column(1)]))[rows])
-    return np.sort(np.concatenate(found))
+def places_of(staged: Staged, tokens: NDArray[np.uint8]) -> NDArray[np.int64]:
+    """For each of these tokens uint8[n, 16] which row of all has it, by the first identity; -1 where none has."""
+    places, buckets = np.full(len(tokens), -1, np.int64), bucket_of(tokens, staged.buckets)
+    for bucket in np.unique(buckets).tolist():
+        held, positions = staged.tokens(0, bucket)
+        first = np.ascontiguousarray(held).view(np.uint64)[:, 0]
+        for wanted in np.flatnonzero(buckets == bucket).tolist():
+            near = np.flatnonzero(first == np.ascontiguousarray(tokens[wanted]).view(np.uint64)[0])
+            for row in near[(held[near] == tokens[wanted]).all(axis=1)].tolist():
+                places[wanted] = positions[row]
+    return places
 
 
 def bucket_of(tokens: NDArray[np.uint8], buckets: int) -> NDArray[np.int64]:
@@ -137,7 +157,3 @@ def _relieve(writers: Sequence[PartWriter]) -> None:
         writer.flush()
         if held < HELD_BYTES // 2:
             return
-
-
-def _name(number: int, kind: int, bucket: int) -> str:
-    return f"rows-{number}-{kind}-{bucket:05d}"

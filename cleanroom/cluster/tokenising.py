@@ -2,8 +2,9 @@
 
 Executors read the owner's encrypted columns and turn every row into its token and its columns' value tokens at once;
 only these go on through Spark's encrypted shuffle, and where sums are asked the row's cell and amounts. A bucket's task
-merges what is equal, sorts, encrypts slots, and writes an encrypted part. What is sent is what `protocols.psi.keyed`
-sends on one machine: the same tokens in the same order, canaries among them.
+merges what is equal, sorts, encrypts slots, and writes two encrypted parts: what an operator may see, and which row of
+the owner's each is. What is sent is what `protocols.psi.keyed` sends on one machine: the same tokens in the same order,
+canaries among them.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from cleanroom.cluster import stages
 from cleanroom.cluster.brief import Brief, Source
 from cleanroom.cluster.buckets import Layout, bucketed
 from cleanroom.cluster.executor_keys import SealedKey
-from cleanroom.cluster.parts import Parts
+from cleanroom.cluster.parts import GROUP_ROWS, Parts
 from cleanroom.cluster.settings import ClusterSettings
 from cleanroom.cluster.stages import Piece, Stage, Step
 from cleanroom.cluster.vault_rows import ROW_BITS
@@ -33,15 +34,16 @@ from connectors.arrays import is_valid
 from protocols import canary
 from protocols.channel import FRAME_BYTES, Channel
 from protocols.psi import keyed
-from protocols.rows import Bytes, Indices, one_row, schema, to_column
+from protocols.rows import Bytes, Indices, one_row, to_column
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
 STAGE = "tokens"
 ROW = "row"
-"""The column of a part that stays with its owner: the number of the row, -1 for a canary's."""
+"""The column of parts that stay with their owner: the number of the row, -1 for a canary's."""
 _SIZE = pa.schema([pa.field("rows", pa.int64(), nullable=False)])
+_NUMBERS = pa.schema([pa.field(ROW, pa.int64(), nullable=False)])
 _BATCH = 65_536
 _ENCRYPTED = 8_192
 """Rows whose slots are encrypted at once."""
@@ -49,12 +51,14 @@ _ENCRYPTED = 8_192
 
 @dataclass(frozen=True)
 class Tokenised:
-    """A dataset as its owner sends it, in parts with the columns token, row and those of `widths`.
+    """A dataset as its owner sends it, in buckets.
 
-    widths: bytes of each column beside the token, as `keyed` takes them; pieces: the buckets, ascending.
+    shown: parts with the columns token and those of `widths`, as `shown_part` names them; stage: parts with the column
+    row; widths: bytes of each column beside the token, as `keyed` takes them; pieces: the buckets, ascending.
     """
 
     stage: Stage
+    shown: Parts
     widths: dict[str, int]
     pieces: tuple[Piece, ...]
 
@@ -63,13 +67,11 @@ class Tokenised:
         """Of all buckets, canaries included."""
         return sum(piece.rows for piece in self.pieces)
 
-    def bucket(self, number: int) -> Iterator[pa.RecordBatch]:
-        """A bucket's rows as `keyed.layout` has them, ascending. Raises BadData for a missing or damaged part."""
-        return self.stage.read(self.pieces[number], [TOKEN, *self.widths])
-
     def batches(self) -> Iterator[pa.RecordBatch]:
-        """All rows, ascending."""
-        return (batch for number in range(len(self.pieces)) for batch in self.bucket(number))
+        """All rows as `keyed.layout` has them, ascending. Raises BadData for a missing or damaged part."""
+        columns = [TOKEN, *self.widths]
+        for piece in self.pieces:
+            yield from self.shown.read(shown_part(piece.number), columns, piece.rows)
 
     def rows_at(self, positions: Indices) -> Indices:
         """The numbers of the rows at ascending positions of what is sent; -1 for a canary's."""
@@ -84,18 +86,29 @@ class Tokenised:
         return found
 
 
-def tokenise(
-    spark: SparkSession, settings: ClusterSettings, parts: Parts, source: Source, brief: Brief, rows: int, step: Step
-) -> Tokenised:
-    """Make the buckets of a dataset of about so many rows, or finish making them. Raises executors' named errors."""
+def shown_part(bucket: int) -> str:
+    """The name of what an operator may see of a bucket."""
+    return f"{bucket:05d}"
+
+
+def layout_of(brief: Brief, rows: int, buckets: int) -> Layout:
+    """How rows travel to their buckets: of these there are as many as asked, or as so many rows need."""
     slots = brief.slots
     carried = 0 if slots is None else 1 + len(slots.layout.amounts)
     rest = keyed.VALUE_BYTES * len(brief.columns) + 8 * carried
-    layout = Layout(keyed.TOKEN_BYTES, rest, settings.buckets).enough_for(rows)
-    of: dict[str, Any] = {"source": source.digest, "brief": brief.digest, "layout": asdict(layout)}
+    return Layout(keyed.TOKEN_BYTES, rest, buckets).enough_for(rows)
+
+
+def tokenise(spark: SparkSession, settings: ClusterSettings, parts: Parts, shown: Parts, source: Source, brief: Brief,
+             layout: Layout, step: Step) -> Tokenised:  # fmt: skip
+    """Make the buckets of a dataset, or finish making them. Raises executors' named errors.
+
+    parts: of the owner alone; shown: of what an operator may see.
+    """
+    of: dict[str, Any] = {"source": source.digest, "brief": brief.digest, "layout": asdict(layout), "to": shown.uri}
     stage = Stage(parts, STAGE, canonical.digest("cleanroom/tokens/1", of), layout.of)
     sealed = brief.sealed(settings)
-    read, make = _Read(source, sealed, layout), _Make(stage, sealed, layout)
+    read, make = _Read(source, sealed, layout), _Make(stage, shown, sealed, layout)
     pieces = stages.run(
         spark,
         stage,
@@ -103,7 +116,7 @@ def tokenise(
         step,
         before=source.pieces + 1,
     )
-    return Tokenised(stage, _widths(brief), pieces)
+    return Tokenised(stage, shown, _widths(brief), pieces)
 
 
 def send(channel: Channel, tokenised: Tokenised, brief: Brief) -> None:
@@ -165,23 +178,24 @@ class _Read:
 
 @dataclass(frozen=True)
 class _Make:
-    """A bucket's part."""
+    """A bucket's two parts. What is shown is written first: a piece that stands has both."""
 
     stage: Stage
+    shown: Parts
     sealed: SealedKey
     layout: Layout
 
     def __call__(self, bucket: int, rows: Bytes) -> Piece:
         brief = Brief.opened(self.sealed)
-        fields = [
-            *schema({TOKEN: keyed.TOKEN_BYTES}),
-            pa.field(ROW, pa.int64(), nullable=False),
-            *schema(_widths(brief)),
-        ]
-        of = pa.schema(fields)
-        step = _ENCRYPTED if brief.slots else max(1, len(rows))
-        batches = (self._batch(brief, of, rows[start : start + step]) for start in range(0, len(rows), step))
-        return self.stage.put(bucket, of, batches)
+        of = keyed.layout(_widths(brief))
+        step = _ENCRYPTED if brief.slots else GROUP_ROWS
+        with self.shown.write(shown_part(bucket), of) as writer:
+            for start in range(0, len(rows), step):
+                writer.add(self._batch(brief, of, rows[start : start + step]))
+            writer.close()
+        numbers = self.layout.numbers(rows)
+        column = pa.Array.from_buffers(pa.int64(), len(numbers), [None, pa.py_buffer(numbers)])
+        return self.stage.put(bucket, _NUMBERS, [pa.record_batch([column], schema=_NUMBERS)])
 
     def _batch(self, brief: Brief, of: pa.Schema, rows: Bytes) -> pa.RecordBatch:
         width, more = keyed.VALUE_BYTES, self.layout.more(rows)
@@ -189,9 +203,7 @@ class _Make:
         if brief.slots is not None:
             carried = np.ascontiguousarray(more[:, len(brief.columns) * width :])
             values.append(brief.slots.encrypted(carried.view("<i8").astype(np.int64)))
-        numbers = self.layout.numbers(rows)
-        column = pa.Array.from_buffers(pa.int64(), len(numbers), [None, pa.py_buffer(numbers)])
-        return pa.record_batch([to_column(self.layout.keys(rows)), column, *map(to_column, values)], schema=of)
+        return pa.record_batch([to_column(self.layout.keys(rows)), *map(to_column, values)], schema=of)
 
 
 def _as_bytes(numbers: np.ndarray[tuple[int, ...], np.dtype[np.int64]]) -> Bytes:

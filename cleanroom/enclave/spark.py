@@ -10,8 +10,8 @@ from __future__ import annotations
 import contextlib
 import platform
 import secrets
-import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import time
+from collections.abc import Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -21,10 +21,11 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 from sqlglot.dialects.spark import Spark
 
-from cleanroom.cluster import errors, executor_keys, lining_up, reading, session, staging
+from cleanroom.cluster import errors, executor_keys, lining_up, reading, session, stages, staging
 from cleanroom.cluster.lining_up import LineUp
 from cleanroom.cluster.parts import Parts, under
 from cleanroom.cluster.settings import ClusterSettings
+from cleanroom.cluster.stages import Step
 from cleanroom.cluster.staging import Staged
 from cleanroom.enclave import products, sql, subtraction, tables
 from cleanroom.enclave.checks import check_columns
@@ -36,6 +37,8 @@ from cleanroom.errors import Interrupted, UsageError
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
+STAGE = "enclave"
+"""What progress is told of, as of the process on one machine."""
 SECONDS = 6 * 3600.0
 """The most that a match or a query may take: a billion rows have their time."""
 TASKS = 2
@@ -43,9 +46,10 @@ TASKS = 2
 _NONE = np.empty(0, np.int64)
 
 
-def start(settings: ClusterSettings, *, seconds: float = SECONDS) -> SparkEngine:
-    """An engine on that cluster. Raises NoCluster for what is missing, MissingKey where executors lack their key."""
-    return SparkEngine(settings, seconds)
+def start(settings: ClusterSettings, *, seconds: float = SECONDS, step: Step | None = None) -> SparkEngine:
+    """An engine on that cluster; step: told of progress. Raises NoCluster for what is missing, MissingKey where
+    executors lack their key."""
+    return SparkEngine(settings, seconds, step or (lambda *_: None))
 
 
 class SparkEngine:
@@ -56,13 +60,12 @@ class SparkEngine:
     peak_memory = 0
     """Bytes that the driver held at most; known once it is closed. Executors have the memory they were given."""
 
-    def __init__(self, settings: ClusterSettings, seconds: float = SECONDS) -> None:
-        self._settings, self._seconds = settings, seconds
+    def __init__(self, settings: ClusterSettings, seconds: float, step: Step) -> None:
+        self._settings, self._seconds, self._step = settings, seconds, step
         self._spark = session.started(settings).newSession()
         run = secrets.token_hex(8)
         key = executor_keys.seal(settings, f"run/{run}", secrets.token_bytes(32))
         self._parts = Parts(under(settings.staging, f"run-{run}"), key)
-        self._group = f"cleanroom-{run}"
         self._staged: dict[str, Staged] = {}
         self._dropped: dict[str, NDArray[np.int64]] = {}
         self._kinds: dict[str, pa.DataType] = {}
@@ -73,10 +76,15 @@ class SparkEngine:
 
     def load(self, dataset: str, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> int:
         """As `handle.Enclave.load`: a dataset's rows, staged as they come; returns how many."""
-        if dataset in self._staged or self._pieces is not None:
-            raise UsageError("{dataset} is loaded already.", "Start an enclave for each match.", dataset=dataset)
+        self._check_new(dataset)
         staged = staging.stage(self._parts, len(self._staged), dataset, schema, batches, self._settings.buckets)
         self._staged[dataset] = staged
+        return staged.rows
+
+    def take(self, staged: Staged) -> int:
+        """A dataset's rows that stand in buckets already, wherever; returns how many. See `cluster.handover`."""
+        self._check_new(staged.dataset)
+        self._staged[staged.dataset] = staged
         return staged.rows
 
     def load_matched(self, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> int:
@@ -94,10 +102,14 @@ class SparkEngine:
         """As `handle.Enclave.drop_tokens`: leave the rows of these tokens out of the match to come."""
         if self._pieces is not None:
             raise UsageError("The match is done; no tokens can be left out of it.", "Leave them out first.")
-        found = {name: staging.positions_of(self._parts, staged, tokens) for name, staged in self._staged.items()}
-        for name, rows in found.items():
-            self._dropped[name] = np.union1d(self._dropped.get(name, np.empty(0, np.int64)), rows)
-        return {name: len(rows) for name, rows in found.items()}
+        found = {name: staging.places_of(staged, tokens) for name, staged in self._staged.items()}
+        for name, places in found.items():
+            self._dropped[name] = np.union1d(self._dropped.get(name, _NONE), places[places >= 0])
+        return {name: int((places >= 0).sum()) for name, places in found.items()}
+
+    def has_tokens(self, dataset: str, tokens: NDArray[np.uint8]) -> NDArray[np.bool_]:
+        """Which of these tokens uint8[n, 16] a dataset has, by the first identity."""
+        return staging.places_of(self._dataset(dataset), tokens) >= 0
 
     def match(self, left: str, right: str, *others: str, addressed: str = "") -> int:
         """As `handle.Enclave.match`: line datasets up by token, once; how many persons are in all."""
@@ -110,6 +122,8 @@ class SparkEngine:
             raise UsageError("More than two datasets are lined up by one identity only.")
         if len(identities) != 1:
             raise UsageError("The two datasets do not have tokens of as many identities.")
+        if len({side.buckets for side in sides}) != 1:
+            raise UsageError("The datasets are not cut into as many buckets.")
         together = pa.schema([field for side in sides for field in side.schema])
         tables.check_distinct([name for name in together.names if split_name(name)[1] != SLOTS])
         pieces: list[tuple[str, int]] = []
@@ -162,9 +176,7 @@ class SparkEngine:
         self._parts.remove()
 
     def kill(self) -> None:
-        """End what is running, and remove what was staged, as far as that is possible."""
-        with contextlib.suppress(Exception):
-            self._spark.sparkContext.cancelJobGroup(self._group)
+        """Remove what was staged, as far as that is possible. Jobs end with what asked for them."""
         with contextlib.suppress(Exception):
             self._parts.remove()
 
@@ -179,9 +191,10 @@ class SparkEngine:
 
     def _lined_up(self, task: LineUp) -> list[tuple[str, int]]:
         """The parts of matched rows by one identity; every bucket is told of once."""
-        told = self._tasks(task, self._settings.buckets, lining_up.DONE)
+        of = task.sides[0].buckets
+        told = self._collected(self._rows(task, of, lining_up.DONE), self._together(of))
         buckets, people = (tables.as_numbers(told.column(name)) for name in ("bucket", "people"))
-        if sorted(buckets.tolist()) != list(range(self._settings.buckets)):
+        if sorted(buckets.tolist()) != list(range(of)):
             raise Interrupted("The cluster did not tell of every bucket once.", "Ask again.")
         order = np.argsort(buckets)
         return [
@@ -213,6 +226,10 @@ class SparkEngine:
             else:
                 self._kinds[field.name] = field.type
 
+    def _check_new(self, dataset: str) -> None:
+        if dataset in self._staged or self._pieces is not None:
+            raise UsageError("{dataset} is loaded already.", "Start an enclave for each match.", dataset=dataset)
+
     def _dataset(self, name: str) -> Staged:
         if name not in self._staged:
             raise UsageError("The enclave has no dataset {dataset}.", dataset=name)
@@ -243,7 +260,7 @@ class SparkEngine:
         with errors.raised():
             self._rows(task, len(self._ready()), _struct(fields)).createOrReplaceTempView(sql.MATCHED)
             frame = self._spark.sql(statement)
-        return self._collected(frame)
+        return self._collected(frame, self._together(len(self._ready())))
 
     def _ciphertexts(self, query: Query, table: pa.Table, moduli: Mapping[str, int]) -> dict[str, NDArray[np.uint8]]:
         """Of each dataset uint8[groups, w], in the groups' order."""
@@ -258,7 +275,7 @@ class SparkEngine:
         with errors.raised():
             partial = self._rows(task, len(pieces), shape)
             added = partial.groupBy(*names[: len(query.by)]).applyInArrow(reading.adder(tuple(moduli.values())), shape)
-        found = self._collected(added).rename_columns([*query.by, PEOPLE, *slots])
+        found = self._collected(added, self._together(len(pieces))).rename_columns([*query.by, PEOPLE, *slots])
         return _in_order(
             found,
             table,
@@ -269,45 +286,28 @@ class SparkEngine:
 
     def _rows(self, task: Any, numbers: int, schema: Any) -> DataFrame:
         """What a task makes of the numbers from 0; several to a task where there are more than cores keep busy."""
-        together = min(numbers, TASKS * self._spark.sparkContext.defaultParallelism)
         with errors.raised():
-            return self._spark.range(0, numbers, 1, max(1, together)).mapInArrow(task, schema)
+            return self._spark.range(0, numbers, 1, self._together(numbers)).mapInArrow(task, schema)
 
-    def _tasks(self, task: Any, numbers: int, schema: str) -> pa.Table:
-        return self._collected(self._rows(task, numbers, schema))
+    def _together(self, numbers: int) -> int:
+        """Tasks for so much work."""
+        cores: int = self._spark.sparkContext.defaultParallelism
+        return max(1, min(numbers, TASKS * cores))
 
-    def _collected(self, frame: DataFrame) -> pa.Table:
-        """The frame's rows, within the time that a request has."""
-        with _ended_after(self._spark.sparkContext, self._group, self._seconds) as late, errors.raised():
-            try:
-                return frame.toArrow()
-            except Exception:
-                if late.is_set():
-                    raise LimitReached(
-                        "The query did not end within {seconds} seconds.",
-                        "Ask for fewer columns, or give the enclave more time.",
-                        seconds=f"{self._seconds:g}",
-                    ) from None
-                raise
+    def _collected(self, frame: DataFrame, tasks: int) -> pa.Table:
+        """The frame's rows, within the time that a request has; tasks: how many come first, for the progress."""
+        end = time.monotonic() + self._seconds
 
+        def step(name: str, done: int, total: int) -> None:
+            if time.monotonic() > end:
+                raise LimitReached(
+                    "The query did not end within {seconds} seconds.",
+                    "Ask for fewer columns, or give the enclave more time.",
+                    seconds=f"{self._seconds:g}",
+                )
+            self._step(name, done, total)
 
-@contextlib.contextmanager
-def _ended_after(context: Any, group: str, seconds: float) -> Iterator[threading.Event]:
-    """In here jobs are of this group, which is ended when its time is over; the event says so."""
-    late = threading.Event()
-
-    def end() -> None:
-        late.set()
-        context.cancelJobGroup(group)
-
-    context.setJobGroup(group, "cleanroom", True)
-    timer = threading.Timer(seconds, end)
-    timer.daemon = True
-    timer.start()
-    try:
-        yield late
-    finally:
-        timer.cancel()
+        return stages.watched(self._spark, frame.toArrow, STAGE, tasks, step)
 
 
 def _struct(kinds: Mapping[str, pa.DataType]) -> Any:

@@ -127,6 +127,10 @@ class Cluster:
         "An address of this machine on which both parties' executors are awaited, where rooms of two parties match by "
         "both clusters; empty matches on one machine. The peer's node needs one too.", "",
     )  # fmt: skip
+    handover: str = _setting(
+        "A folder or s3://bucket/prefix that executors of a neutral room's owners and operator all reach: rows go from "
+        "cluster to cluster there, encrypted; empty sends them over one connection. All parties' nodes need one.", "",
+    )  # fmt: skip
     options: tuple[str, ...] = _setting("More of Spark's own settings, as key=value.", ())
 
 

@@ -75,7 +75,7 @@ def canaries_among(named: Sequence[Bytes], sent: Sequence[Pair]) -> Bytes:
     Raises ProtocolError unless all named the same common ones, which stand on all sides, and the others on one.
     """
     words = bulk.words(np.concatenate(named))
-    return _agreed(named, np.stack([bulk.index(*words, *tokens) >= 0 for tokens in sent]))
+    return canaries_agreed(named, np.stack([bulk.index(*words, *tokens) >= 0 for tokens in sent]))
 
 
 def canaries_passed(named: Sequence[Bytes], sides: Sequence[Passing]) -> Bytes:
@@ -84,11 +84,11 @@ def canaries_passed(named: Sequence[Bytes], sides: Sequence[Passing]) -> Bytes:
     That the second halves of the common ones agree too shows in how many are among the rows lined up: `check_common`.
     """
     high, _ = bulk.words(np.concatenate(named))
-    return _agreed(named, np.stack([side.places(high) >= 0 for side in sides]))
+    return canaries_agreed(named, np.stack([side.places(high) >= 0 for side in sides]))
 
 
-def _agreed(named: Sequence[Bytes], found: Flags) -> Bytes:
-    """found: bool[sides, 6 · sides], at which side stands what all named."""
+def canaries_agreed(named: Sequence[Bytes], found: Flags) -> Bytes:
+    """As `canaries_among`, given bool[sides, 6 · sides]: at which side stands what all named, one after another."""
     sides = len(named)
     stands = found.reshape(sides, sides, canary.COUNT)  # at which side, named by which, which one
     common = named[0][: canary.COMMON]

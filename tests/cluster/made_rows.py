@@ -83,6 +83,11 @@ def parts(folder: Path, name: str = "run") -> Parts:
     return Parts(str(folder / name), executor_keys.seal(settings(folder), "parts", b"P" * 32))
 
 
+def shown(folder: Path) -> Parts:
+    """What an operator may see of a run."""
+    return parts(folder, "shown")
+
+
 def quiet(*_: object) -> None:
     """Told of progress."""
 

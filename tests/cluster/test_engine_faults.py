@@ -24,6 +24,7 @@ from cleanroom.cluster import executor_keys, session
 from cleanroom.cluster.errors import MissingKey, NoCluster
 from cleanroom.cluster.settings import ClusterSettings
 from cleanroom.enclave import spark, tables
+from cleanroom.enclave.errors import LimitReached
 from cleanroom.enclave.query import Query
 from cleanroom.errors import BadData, Interrupted
 from tests.enclave.conformance import worlds
@@ -100,6 +101,30 @@ def test_no_pyspark(own: ClusterSettings, monkeypatch: pytest.MonkeyPatch) -> No
 def test_no_cluster(own: ClusterSettings, master: str) -> None:
     with pytest.raises(NoCluster, match="is not reached"):
         spark.start(replace(own, master=master))
+
+
+# -- time and progress
+
+
+def test_a_match_that_takes_too_long_ends_by_name_and_leaves_nothing(own: ClusterSettings) -> None:
+    with (
+        pytest.raises(LimitReached, match="did not end within 0 seconds"),
+        spark.start(own, seconds=0.0) as engine,
+    ):
+        loaded(engine)
+        engine.match("m", "p")
+    assert not list(Path(own.staging).rglob("*.parquet"))
+
+
+def test_progress_is_told_while_it_counts(own: ClusterSettings) -> None:
+    told: list[tuple[str, int, int]] = []
+    with spark.start(own, step=lambda *step: told.append(step)) as engine:
+        loaded(engine)
+        engine.match("m", "p")
+        assert answers(engine)
+    assert {name for name, _, _ in told} == {"enclave"}
+    assert all(0 <= done <= total and total > 0 for _, done, total in told)
+    assert len([done for _, done, _ in told if not done]) >= 2, "the match and the question begin with nothing done"
 
 
 # -- keys

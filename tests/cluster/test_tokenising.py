@@ -14,10 +14,10 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
-from made_rows import InProcess, Made, digest_of, drawn, parts, quiet, settings
+from made_rows import InProcess, Made, digest_of, drawn, parts, quiet, settings, shown
 
 from cleanroom.cluster import buckets, executor_keys, tokenising
-from cleanroom.cluster.brief import Brief, SlotTerms
+from cleanroom.cluster.brief import Brief, SlotTerms, Source
 from cleanroom.cluster.buckets import Layout
 from cleanroom.cluster.errors import MissingKey
 from cleanroom.cluster.executor_keys import SealedKey
@@ -41,11 +41,10 @@ ROWS = drawn(1200, 3, 500)
 KEYS = Path(__file__).parents[1] / "protocols" / "paillier" / "published_keys.json"
 
 
-def made(spark, folder: Path, source: Made = ROWS, brief: Brief = BRIEF, **other):
-    given = {"parts": parts(folder), "step": quiet, "buckets": 4} | other
-    return tokenising.tokenise(
-        spark, settings(folder, given["buckets"]), given["parts"], source, brief, 1200, given["step"]
-    )
+def made(spark, folder: Path, source: Source = ROWS, brief: Brief = BRIEF, **other):
+    given = {"parts": parts(folder), "shown": shown(folder), "step": quiet, "buckets": 4} | other
+    setting, layout = settings(folder, given["buckets"]), tokenising.layout_of(brief, 1200, given["buckets"])
+    return tokenising.tokenise(spark, setting, given["parts"], given["shown"], source, brief, layout, given["step"])
 
 
 def received(send, columns) -> tuple[pa.Table, np.ndarray]:
@@ -139,7 +138,7 @@ def test_a_vault_is_read_by_columns_that_are_granted(tmp_path):
     keep = np.array([person % 5 > 0 for person in people])
     vault.write("shop", batch.schema, [batch], meta={}, finish=lambda _: Finish(keep))
     rows = VaultRows.granted(settings(tmp_path), vault, "shop", ["digest", "t.tier"])
-    found = tokenising.tokenise(InProcess(), settings(tmp_path), parts(tmp_path), rows, BRIEF, rows.rows, quiet)
+    found = made(InProcess(), tmp_path, rows)
     stand = [(person, tier, None) for person, tier, kept in zip(people, tiers, keep, strict=True) if kept]
     assert rows.pieces > 2
     assert table(found).equals(alone(Made((tuple(stand),)))[0])
@@ -216,7 +215,7 @@ def test_two_runs_at_once_after_one_that_was_stopped_do_no_harm(spark_session, t
 
 def test_a_damaged_part_is_named_and_never_counted(tmp_path):
     found = made(InProcess(), tmp_path)
-    path = next((tmp_path / "run").rglob("00002-*.parquet"))
+    path = tmp_path / "shown" / "00002.parquet"
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 1
     path.write_bytes(content)

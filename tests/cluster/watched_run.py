@@ -5,6 +5,7 @@ python watched_run.py FOLDER: reads FOLDER/secrets.json, leaves FOLDER/log, FOLD
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -82,14 +83,16 @@ def main(folder: Path) -> None:
     key = Key(b"r" * 32, 1, bytes.fromhex(secrets["seed"]))
     terms = Terms(key, Epoch(1, key.public, 100, 100), bytes.fromhex(secrets["canaries"]), "left", 32)
     with session.running(settings) as spark:
-        tokenising.tokenise(spark, settings, parts, source, brief, 10, quiet)
+        layout = tokenising.layout_of(brief, 10, settings.buckets)
+        shown = replace(parts, uri=str(folder / "shown"))
+        tokenising.tokenise(spark, settings, parts, shown, source, brief, layout, quiet)
         own = oprf_tables.evaluate(spark, settings, parts, source, terms, 10, quiet)
         oprf_tables.table(spark, settings, parts, own, terms, quiet)
         lost = Parts(parts.uri, SealedKey(parts.key.name, parts.key.wrapped, str(folder / "nowhere")))
         layout = Layout(16, 8, 2)
         sealed = brief.sealed(settings)
         read = tokenising._Read(source, sealed, layout)
-        make = tokenising._Make(Stage(lost, "tokens", "cd" * 32, 2), sealed, layout)
+        make = tokenising._Make(Stage(lost, "tokens", "cd" * 32, 2), lost, sealed, layout)
         frame = bucketed(spark, source.pieces, layout, (0, 1), read, make)
         (folder / "plan").write_text(frame._jdf.queryExecution().toString())
         evaluate = oprf_tables._Evaluate(own.stage, own.stage.parts.key, own.epoch, layout, own)

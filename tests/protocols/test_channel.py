@@ -226,7 +226,7 @@ def test_texts_travel_within_their_declared_size():
 
 DISAGREEMENTS = {
     "agree on lambda: 41 here, 40 there": {"parameters": {"lambda": 41, "suite": 1}},
-    "agree on extra: 1 here, None there": {"parameters": {"lambda": 40, "suite": 1, "extra": 1}},
+    "has set extra, the other has not": {"parameters": {"lambda": 40, "suite": 1, "extra": 1}},
     "different contracts": {"contract_hash": bytes(32)},
     "each other's keys": {"fingerprints": ("print of receiver", "print of another")},
     "another role than operator": {"peer_role": "operator"},
