@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.growth import EVIDENCE
+from benchmarks.growth import EVIDENCE, HANDED_OVER
 from cleanroom.files import write_bytes
 
 DOCS = EVIDENCE.parent
@@ -25,8 +25,8 @@ MARK = "<!-- {name}: written by benchmarks.cost_model -->"
 EFFICIENCY = 0.8
 """Of each doubling of cores: twice as many do 1.6 times as much."""
 STAGES = ("load", "match", "run")
-SERIAL = {"duckdb": ("load",), "spark": ("load",)}
-"""What one process feeds, whatever the cores."""
+SERIAL: Mapping[str, tuple[str, ...]] = {"duckdb": ("load",), "spark": ("load",), HANDED_OVER: ()}
+"""What one process feeds, whatever the cores. Handed over, `load` holds the owners' making of tokens too."""
 ONE_MACHINE_CORES = 64
 ONE_MACHINE_GB = 512
 """A large machine that can be hired by the hour."""
@@ -168,12 +168,13 @@ TEXTS: Mapping[str, Mapping[str, str]] = {
         "none": "no runs yet",
         "limit": "A machine of {gb} GB holds {rows} rows a side in DuckDB's engine; beyond that it refuses, "
                  "and Spark is what answers.",
-        "pays": "On {cores} cores Spark is faster than DuckDB on a machine of {own} from {rows} rows a side on.",
-        "never": "On {cores} cores Spark is slower than DuckDB on a machine of {own} at every size up to 10 B.",
+        "pays": "On {cores} cores {engine} is faster than DuckDB on a machine of {own} from {rows} rows a side on.",
+        "never": "On {cores} cores {engine} is slower than DuckDB on a machine of {own} at every size up to 10 B.",
         "too large": "does not fit {gb} GB",
-        "ratio": "At {rows} rows a side Spark took {ratio} × DuckDB's time on the same {cores} cores.",
+        "ratio": "At {rows} rows a side {engine} took {ratio} × DuckDB's time on the same {cores} cores.",
         "assumed": "Assumed: {core} a core hour, {gb} a GB month, twice the cores do {double} × as much; `load` is "
-                   "fed by one process, whatever the cores.",
+                   "fed by one process, whatever the cores; handed over it is not, and holds the owners' making of "
+                   "tokens, which the others do not count.",
     },
     "zh": {
         "growth": "| 引擎 | 每侧行数 | 装载 | 匹配 | 3 个问题 | 内存 | 暂存 |",
@@ -184,31 +185,34 @@ TEXTS: Mapping[str, Mapping[str, str]] = {
         "right": "正确",
         "none": "尚无运行",
         "limit": "一台 {gb} GB 内存的机器用 DuckDB 引擎每侧可容纳 {rows} 行；再多会给出有名字的拒绝，只能用 Spark。",
-        "pays": "Spark 用 {cores} 核时，从每侧 {rows} 行起比一台 {own} 核机器上的 DuckDB 快。",
-        "never": "Spark 用 {cores} 核时，在每侧 100 亿行以内都比一台 {own} 核机器上的 DuckDB 慢。",
+        "pays": "{engine} 用 {cores} 核时，从每侧 {rows} 行起比一台 {own} 核机器上的 DuckDB 快。",
+        "never": "{engine} 用 {cores} 核时，在每侧 100 亿行以内都比一台 {own} 核机器上的 DuckDB 慢。",
         "too large": "{gb} GB 放不下",
-        "ratio": "每侧 {rows} 行时，Spark 在同样的 {cores} 核上用时为 DuckDB 的 {ratio} 倍。",
+        "ratio": "每侧 {rows} 行时，{engine} 在同样的 {cores} 核上用时为 DuckDB 的 {ratio} 倍。",
         "assumed": "假设：每核小时 {core}，每 GB 月 {gb}，核数翻倍则吞吐为 {double} 倍；"
-                   "`load` 由一个进程供数，与核数无关。",
+                   "`load` 由一个进程供数，与核数无关；交接方式则不然，且其中包含数据方制作令牌的时间，其余两种不计。",
     },
 }  # fmt: skip
-NAMES = {"duckdb": "DuckDB", "spark": "Spark"}
+NAMES: Mapping[str, Mapping[str, str]] = {
+    "en": {"duckdb": "DuckDB", "spark": "Spark", HANDED_OVER: "Spark, handed over"},
+    "zh": {"duckdb": "DuckDB", "spark": "Spark", HANDED_OVER: "Spark（交接）"},
+}
 
 
 def tables(runs: Sequence[Mapping[str, Any]], prices: Prices, language: str) -> dict[str, str]:
     """The parts of a page, by mark."""
-    text, found = TEXTS[language], models(runs)
+    text, names, found = TEXTS[language], NAMES[language], models(runs)
     return {
-        "growth": _table(text["growth"], map(_measured, (run for run in runs if not run["kill"]))),
+        "growth": _table(text["growth"], (_measured(run, names) for run in _ordered(runs) if not run["kill"])),
         "kill": _table(
-            text["kill"], (_killed(run, text) for run in runs if run["kill"] and run["killed"]), text["none"]
+            text["kill"], (_killed(run, text, names) for run in runs if run["kill"] and run["killed"]), text["none"]
         ),
         "model": _table(
-            text["model"].format(cores=next((m.cores for m in found.values()), 2)), _terms(found), text["none"]
+            text["model"].format(cores=next((m.cores for m in found.values()), 2)), _terms(found, names), text["none"]
         ),
-        "error": _table(text["error"], map(_error, found.values()), text["none"]),
-        "far": _table(text["far"], _far(found, prices, text), text["none"]),
-        "where": "\n".join(f"- {line}" for line in _where(found, runs, prices, text)) or text["none"],
+        "error": _table(text["error"], (_error(model, names) for model in found.values()), text["none"]),
+        "far": _table(text["far"], _far(found, prices, text, names), text["none"]),
+        "where": "\n".join(f"- {line}" for line in _where(found, runs, prices, text, names)) or text["none"],
     }
 
 
@@ -217,10 +221,14 @@ def _table(head: str, rows: Iterable[Sequence[str]], none: str = "") -> str:
     return "\n".join([head, "|---" * (head.count("|") - 1) + "|", *lines]) if lines else none
 
 
-def _measured(run: Mapping[str, Any]) -> Sequence[str]:
+def _ordered(runs: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    return sorted(runs, key=lambda run: (list(SERIAL).index(run["engine"]), run["rows"]))
+
+
+def _measured(run: Mapping[str, Any], names: Mapping[str, str]) -> Sequence[str]:
     seconds = [_time(stage_seconds(run, stage)) for stage in STAGES]
     return [
-        f"{NAMES[run['engine']]}, {run['cores']}",
+        f"{names[run['engine']]}, {run['cores']}",
         f"{run['rows']:,}",
         *seconds,
         _bytes(run["peak"]),
@@ -228,27 +236,29 @@ def _measured(run: Mapping[str, Any]) -> Sequence[str]:
     ]
 
 
-def _killed(run: Mapping[str, Any], text: Mapping[str, str]) -> Sequence[str]:
+def _killed(run: Mapping[str, Any], text: Mapping[str, str], names: Mapping[str, str]) -> Sequence[str]:
     ended = ", ".join(f"{run['kill']}: {stage}" for stage in run["killed"])
     total = sum(stage_seconds(run, stage) for stage in STAGES)
-    return [NAMES[run["engine"]], f"{run['rows']:,}", ended, text["right"], _time(total)]
+    return [names[run["engine"]], f"{run['rows']:,}", ended, text["right"], _time(total)]
 
 
-def _terms(found: Mapping[str, Model]) -> Iterator[Sequence[str]]:
+def _terms(found: Mapping[str, Model], names: Mapping[str, str]) -> Iterator[Sequence[str]]:
     for model in found.values():
         for stage, fit in model.seconds.items():
             terms = [f"{fit.a:.2f}", f"{fit.b * 1e6:.3f}·n/10⁶"]
             terms += [f"{fit.c * 1e6:.4f}·n·log₂n/10⁶"] if fit.c else []
-            yield NAMES[model.engine], f"`{stage}`", " + ".join(terms)
+            yield names[model.engine], f"`{stage}`", " + ".join(terms)
 
 
-def _error(model: Model) -> Sequence[str]:
+def _error(model: Model, names: Mapping[str, str]) -> Sequence[str]:
     rows, measured, predicted = model.largest
     fitted_on = ", ".join(f"{size:,}" for size in model.sizes[:-1])
-    return NAMES[model.engine], fitted_on, f"{rows:,}", _time(measured), _time(predicted), f"{model.error:+.0%}"
+    return names[model.engine], fitted_on, f"{rows:,}", _time(measured), _time(predicted), f"{model.error:+.0%}"
 
 
-def _far(found: Mapping[str, Model], prices: Prices, text: Mapping[str, str]) -> Iterator[Sequence[str]]:
+def _far(
+    found: Mapping[str, Model], prices: Prices, text: Mapping[str, str], names: Mapping[str, str]
+) -> Iterator[Sequence[str]]:
     for name, (left, right) in SIZES.items():
         for model in found.values():
             for cores in (ONE_MACHINE_CORES,) if model.engine == "duckdb" else CLUSTERS:
@@ -256,7 +266,7 @@ def _far(found: Mapping[str, Model], prices: Prices, text: Mapping[str, str]) ->
                 if model.engine == "duckdb" and memory > ONE_MACHINE_GB * 1e9:
                     yield (
                         name,
-                        NAMES[model.engine],
+                        names[model.engine],
                         str(cores),
                         text["too large"].format(gb=ONE_MACHINE_GB),
                         _bytes(memory),
@@ -266,28 +276,32 @@ def _far(found: Mapping[str, Model], prices: Prices, text: Mapping[str, str]) ->
                     continue
                 shown = _bytes(memory) if model.engine == "duckdb" else "–"
                 cost = money(model, left, right, cores, prices)
-                yield (name, NAMES[model.engine], str(cores), _time(model.time(left, right, cores)), shown,
+                yield (name, names[model.engine], str(cores), _time(model.time(left, right, cores)), shown,
                        _bytes(model.staged(left + right)), f"{cost:,.2f}")  # fmt: skip
 
 
 def _where(
-    found: Mapping[str, Model], runs: Sequence[Mapping[str, Any]], prices: Prices, text: Mapping[str, str]
-) -> Iterator[str]:
-    if len(found) < 2:
+    found: Mapping[str, Model], runs: Sequence[Mapping[str, Any]], prices: Prices, text: Mapping[str, str],
+    names: Mapping[str, str],
+) -> Iterator[str]:  # fmt: skip
+    if "duckdb" not in found or len(found) < 2:
         return
-    duck, spark = found["duckdb"], found["spark"]
-    for rows in sorted({run["rows"] for run in runs}):
-        wanted = [(engine, rows, "") for engine in ("duckdb", "spark")]
-        own = [next((_total(run) for run in runs if (run["engine"], run["rows"], run["kill"]) == each), 0.0)
-               for each in wanted]  # fmt: skip
-        if all(own):
-            yield text["ratio"].format(rows=f"{rows:,}", ratio=f"{own[1] / own[0]:.1f}", cores=duck.cores)
+    duck, others = found["duckdb"], [model for name, model in found.items() if name != "duckdb"]
+    seconds = {(run["engine"], run["rows"]): _total(run) for run in runs if not run["kill"]}
+    for model in others:
+        for rows in model.sizes:
+            if ("duckdb", rows) in seconds:
+                ratio = seconds[model.engine, rows] / seconds["duckdb", rows]
+                yield text["ratio"].format(engine=names[model.engine], rows=f"{rows:,}", ratio=f"{ratio:.1f}",
+                                           cores=duck.cores)  # fmt: skip
     for gb in MACHINES_GB:
         yield text["limit"].format(gb=gb, rows=_round(most_rows(duck, gb)))
-    for cores in CLUSTERS:
-        rows = pays_from(duck, spark, cores)
-        own_cores = min(cores, ONE_MACHINE_CORES)
-        yield text["never" if math.isinf(rows) else "pays"].format(cores=cores, own=own_cores, rows=_round(rows))
+    for model in others:
+        for cores in CLUSTERS:
+            rows = pays_from(duck, model, cores)
+            yield text["never" if math.isinf(rows) else "pays"].format(
+                engine=names[model.engine], cores=cores, own=min(cores, ONE_MACHINE_CORES), rows=_round(rows)
+            )
     yield text["assumed"].format(core=prices.core_hour, gb=prices.gb_month, double=2 * EFFICIENCY)
 
 

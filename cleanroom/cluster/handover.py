@@ -23,9 +23,10 @@ from numpy.typing import NDArray
 
 from cleanroom.answer.notes import hear, malformed, reading, take, tell, whole_numbers
 from cleanroom.cluster import executor_keys
+from cleanroom.cluster.buckets import bucket_of
 from cleanroom.cluster.parts import Parts, under
 from cleanroom.cluster.settings import MOST_BUCKETS, ClusterSettings
-from cleanroom.cluster.staging import Staged, bucket_of
+from cleanroom.cluster.staging import Staged
 from cleanroom.cluster.tokenising import Tokenised, shown_part
 from cleanroom.enclave import tables
 from protocols import canary

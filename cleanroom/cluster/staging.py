@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from cleanroom.cluster.buckets import bucket_of
 from cleanroom.cluster.parts import Parts, PartWriter
 from cleanroom.enclave import tables
 from cleanroom.enclave.query import SLOTS, split_name
@@ -129,12 +130,6 @@ def places_of(staged: Staged, tokens: NDArray[np.uint8]) -> NDArray[np.int64]:
             for row in near[(held[near] == tokens[wanted]).all(axis=1)].tolist():
                 places[wanted] = positions[row]
     return places
-
-
-def bucket_of(tokens: NDArray[np.uint8], buckets: int) -> NDArray[np.int64]:
-    """int64[n]: the bucket of each token uint8[n, 16], ascending with the tokens."""
-    first = np.ascontiguousarray(tokens[:, :4]).view(">u4").reshape(-1).astype(np.int64)
-    return (first * buckets) >> 32
 
 
 def _spread(batch: pa.RecordBatch, places: NDArray[np.int64], writers: Sequence[PartWriter]) -> NDArray[np.int64]:
