@@ -1,7 +1,7 @@
 """An owner's part of a neutral room where its node is set to a cluster: executors make the tokens and the slots.
 
-What is sent is what one machine sends (`answer.keyed`), over the channel or, where the nodes are set to it, by a place
-that the operator's executors read. Rooms by several identities, crowds and updates go the way of one machine.
+What is sent is what one machine sends (`answer.keyed_owner`), over the channel or, where the nodes are set to it, by a
+place that the operator's executors read. Rooms by several identities, crowds and updates go the way of one machine.
 """
 
 from __future__ import annotations
@@ -98,20 +98,37 @@ def take(side: Side, channels: Mapping[str, Channel], enclave: Engine, settings:
 
     Raises BadMessage, ProtocolError where canaries are not as they must be, MissingKey.
     """
-    if not isinstance(enclave, SparkEngine):
-        raise Refused("This node has no cluster.")
+    spark = _spark(enclave)
     wishes = [handover.wished(channels[dataset.owner]) for dataset in side.lined_up]
     buckets = max(settings.buckets, *wishes)
     for dataset in side.lined_up:
         handover.decide(channels[dataset.owner], buckets)
     for number, dataset in enumerate(side.lined_up):
         name, channel = dataset.name, channels[dataset.owner]
-        enclave.take(handover.taken(channel, settings, number, name, widths[name], dataset.rows, buckets))
+        spark.take(handover.taken(channel, settings, number, name, widths[name], dataset.rows, buckets))
+    _without_canaries(side, channels, spark)
+
+
+def load(side: Side, channels: Mapping[str, Channel], enclave: Engine, widths: Mapping[str, dict[str, int]],
+         came: Mapping[str, keyed.Received]) -> None:  # fmt: skip
+    """As operator: what all owners send into the enclave, as it comes; canaries as `take`. No token is held here."""
+    spark = _spark(enclave)
+    for dataset in side.lined_up:
+        spark.load(dataset.name, keyed.layout(widths[dataset.name]), came[dataset.name].batches)
+    _without_canaries(side, channels, spark)
+
+
+def _without_canaries(side: Side, channels: Mapping[str, Channel], spark: SparkEngine) -> None:
     dummies = [keyed.named_canaries(channels[owner]) for owner in side.owners]
     names = [side.contract.dataset_of(owner).name for owner in side.owners]
-    named = np.concatenate(dummies)
-    found = np.stack([enclave.has_tokens(name, named) for name in names])
-    enclave.drop_tokens(lining_up.canaries_agreed(dummies, found))
+    found = np.stack([spark.has_tokens(name, np.concatenate(dummies)) for name in names])
+    spark.drop_tokens(lining_up.canaries_agreed(dummies, found))
+
+
+def _spark(enclave: Engine) -> SparkEngine:
+    if not isinstance(enclave, SparkEngine):
+        raise Refused("This node has no cluster.")
+    return enclave
 
 
 def _own_parts(side: Side, settings: ClusterSettings) -> Parts:

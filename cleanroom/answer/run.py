@@ -13,7 +13,8 @@ from cleanroom.answer import (
     crowd,
     crowd_members,
     heads,
-    keyed,
+    keyed_operator,
+    keyed_owner,
     matching,
     planning,
     tables,
@@ -219,10 +220,10 @@ def _own(side: Side) -> Outcome:
         if closing.settle(side, question, standings):
             channel.confirm()
             return _recalled(side, question)
-        sending = keyed.send_as_owner(side, channel)
-        opened = keyed.open_as_owner(side, channel, sending.key) if sending.key is not None else None
+        sending = keyed_owner.send_as_owner(side, channel)
+        opened = keyed_owner.open_as_owner(side, channel, sending.key) if sending.key is not None else None
         told = hear(channel, "release")
-        release = _heard(side, told, told if side.plan else keyed.table_from(side, told), opened)
+        release = _heard(side, told, told if side.plan else keyed_owner.table_from(side, told), opened)
         with side.stage("receipt"):
             receipt = closing.draft(side, question, release, told)
             tell(channel, "receipt", {"receipt": _text(SignedReceipt(receipt).sign(side.party, side.home.keys))})
@@ -233,7 +234,7 @@ def _own(side: Side) -> Outcome:
                 raise BadMessage("The operator signed another receipt.")
             _record(side, signed, release)
             closing.exchange_heads(side, channel, operator)
-        matched = keyed.receive_members(side, channel, sending, release)
+        matched = keyed_owner.receive_members(side, channel, sending, release)
         if side.crowd is not None and matched is not None:
             _keep_crowd(side, signed, matched, release.first)
         channel.confirm()
@@ -269,9 +270,9 @@ def _operate(side: Side) -> Outcome:
             if side.columns(side.query.sums, side.contract.dataset_of(version.owner))
         ]  # fmt: skip
         with side.stage("enclave"), side.enclave(sum(summed)) as enclave:
-            gathered = keyed.receive_as_operator(side, channels, enclave)
+            gathered = keyed_operator.receive_as_operator(side, channels, enclave)
             with Quantum().padded():
-                told = keyed.answer_as_operator(side, channels, enclave, gathered.keys, question, notes)
+                told = keyed_operator.answer_as_operator(side, channels, enclave, gathered.keys, question, notes)
             side.same = told.pop("same", None)  # stays here: an owner that alters its data would be told a person
             told |= {"time": now(), "isolation": list(enclave.isolation), "code": code_version()}
             told["transcript"] = closing.transcript_of([channels[owner] for owner in owners])
@@ -280,11 +281,11 @@ def _operate(side: Side) -> Outcome:
             signed = _countersign(side, question, told, channels)
             for owner, channel in channels.items():
                 closing.exchange_heads(side, channel, owner)
-            keyed.send_members(side, channels, enclave, gathered, told)
+            keyed_operator.send_members(side, channels, enclave, gathered, told)
         for channel in channels.values():
             channel.confirm()
     learned = [
-        *keyed.learned(side),
+        *keyed_operator.learned(side),
         Learned("how often each token of a value occurs, and exact counts of groups; no identity, label or amount"),
         Learned("the query"),
         *([Learned("what changed between versions of a dataset")] if side.contract.match.updates else []),

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from cleanroom.answer.notes import malformed
 from cleanroom.enclave.query import split_name
 from cleanroom.privacy.noise import MOST_SIGMA, MOST_SIGMAS
 from cleanroom.rooms.contract import Contract
@@ -30,6 +31,19 @@ def cell_layout(contract: Contract, dataset: Dataset, slots: Slots) -> CellLayou
         mask_bits=slots.mask_bits,
         count_noise=room,
     )
+
+
+def slots_of(contract: Contract, dataset: str) -> Slots:
+    """The slots of a dataset that has some. Raises BadMessage where a peer spoke of others."""
+    slots = contract.slots_of(dataset)
+    if slots is None:
+        raise malformed()
+    return slots
+
+
+def slot_layout(contract: Contract, dataset: str) -> CellLayout:
+    """Their layout. Raises as `slots_of`."""
+    return cell_layout(contract, contract.dataset(dataset), slots_of(contract, dataset))
 
 
 def reach(amount: Column) -> int:

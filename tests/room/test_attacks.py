@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from cleanroom import canonical
-from cleanroom.answer import closing, keyed, notes, run, tables, two_party
+from cleanroom.answer import closing, keyed_operator, keyed_owner, notes, run, tables, two_party
 from cleanroom.answer.side import Side
 from cleanroom.answer.slots import cell_layout
 from cleanroom.enclave.query import Query
@@ -146,7 +146,7 @@ def test_every_spoilt_note_is_a_named_error_to_whoever_takes_it_apart(neutral: P
         name: [keyed_psi.value_tokens(owner.room_key, name, np.arange(1)).tobytes().hex()] for name in owner.query.by
     }
     sums = {owner.dataset.name: "00" * 16}
-    sealed = keyed_psi.seal(owner.room_key, keyed.SEAL_LABEL, bytes(16)).hex()
+    sealed = keyed_psi.seal(owner.room_key, keyed_owner.SEAL_LABEL, bytes(16)).hex()
     release = {
         "tokens": tokens,
         "people": [60],
@@ -161,7 +161,7 @@ def test_every_spoilt_note_is_a_named_error_to_whoever_takes_it_apart(neutral: P
     size = closing.as_range([100, 199, 0], K)
     taken: list[tuple[Any, Callable[[Any], object]]] = [
         ([mine, other], lambda note: closing.question_from(owner, note, mine)),
-        (release, lambda note: tables.table_of(owner, keyed.table_from(owner, note))),
+        (release, lambda note: tables.table_of(owner, keyed_owner.table_from(owner, note))),
         (table, lambda note: tables.table_of(sender, note)),
         (opened, lambda note: two_party._cells_of(note, 2, 3, 140)),
         ({"people": [70, 80]}, lambda note: two_party._people_of(note, 2, ROWS)),
@@ -211,7 +211,7 @@ def lying(monkeypatch: pytest.MonkeyPatch, role: str, name: str, change: Callabl
     def tell(channel: Channel, called: str, value: Any) -> None:
         notes.tell(channel, called, change(value) if (channel.role, called) == (role, name) else value)
 
-    for module in (closing, keyed, run, two_party):
+    for module in (closing, keyed_operator, keyed_owner, run, two_party):
         monkeypatch.setattr(module, "tell", tell)
 
 
