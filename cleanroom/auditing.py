@@ -92,7 +92,8 @@ def _exported_receipt(export: Export, path: Path) -> AuditReport:
         raise BadData("The export has no contract of this receipt.")
     keys = signers(held[signed.receipt.contract], signed.receipt)
     steps = verify_receipt(signed, keys, contract=signed.receipt.contract)
-    return AuditReport(signed.receipt.room, 0, (*steps, audit.check_release(signed.receipt, export.ledger.entries)))
+    steps = (*steps, audit.check_release(signed.receipt, export.ledger.entries))
+    return AuditReport(signed.receipt.room, 0, steps, isolation=signed.receipt.isolation)
 
 
 def _held(export: Export) -> dict[str, Contract]:
@@ -210,4 +211,5 @@ def _neighbours(home: Home) -> list[Home]:
 
 def _told(report: AuditReport) -> dict[str, Any]:
     spent = [asdict(each) for each in report.spent]
-    return {"subject": report.subject, "entries": report.entries, "steps": list(report.steps), "spent": spent}
+    told = {"subject": report.subject, "entries": report.entries, "steps": list(report.steps), "spent": spent}
+    return told if report.isolation is None else {**told, "isolation": report.isolation}

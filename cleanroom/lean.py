@@ -15,3 +15,8 @@ class _WithoutPandas:
 def without_pandas() -> None:
     """From here on this process finds no pandas."""
     sys.meta_path.insert(0, _WithoutPandas())
+
+
+def with_pandas() -> None:
+    """The reverse, for a library that will not start without it: PySpark looks whether pandas is there."""
+    sys.meta_path[:] = [each for each in sys.meta_path if not isinstance(each, _WithoutPandas)]

@@ -148,5 +148,4 @@ def _brief(side: Side) -> Brief:
         by = tuple(side.room.annex(name, column) for column in slots.by)
         terms = SlotTerms(side.paillier(slots), cell_layout(side.contract, side.dataset, slots), by)
     canaries = keyed.subkey(side.room_key, "canary")
-    width = side.home.vault.schema(name, [DIGEST]).field(0).type.byte_width
-    return Brief(side.room_key, canaries, side.party, name, width, annexes, terms)
+    return Brief(side.room_key, canaries, side.party, name, side.width, annexes, terms)

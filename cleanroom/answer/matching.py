@@ -73,6 +73,8 @@ def send(side: Side, channel: Channel, labels: Bytes | None) -> SenderResult:
 
     In `oprf` the result's rows are those that the peer asked about.
     """
+    if side.contract.match.protocol == "oprf":
+        return unbalanced.send(side, channel, labels)
     if not side.dataset.also:
         return _send(side, channel, "", side.digests(), labels)
     return waterfall.sender(channel, side.identities(), labels, match=functools.partial(_send, side))
@@ -86,8 +88,6 @@ def _send(side: Side, channel: Channel, kind: str, items: Bytes, labels: Bytes |
         from cleanroom.cluster import pair_rooms
 
         return pair_rooms.send(side, channel, kind, items, labels, cluster)
-    if match.protocol == "oprf":
-        return unbalanced.send(side, channel, items, labels)
     if match.protocol == "dh" and side.updates and labels is None:
         return updates.send(side, channel, items)
     if match.protocol == "vole":

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 
+from cleanroom import engines
 from cleanroom.answer.epochs import Kept, checked_number, number_at
 from cleanroom.answer.notes import hear, reading, take, tell
 from cleanroom.answer.side import Side
@@ -20,9 +21,11 @@ from protocols.errors import BadMessage
 from protocols.psi.results import ReceiverResult, SenderResult
 from protocols.rows import Bytes, index_in, schema, to_batch, to_rows
 
-_TABLE = b"table"
+_TABLE, _VERSION = b"table", b"version"
+"""Of the items with their tags: the table that was made with them, and the dataset's version."""
 
 if TYPE_CHECKING:  # the group's backend is loaded where it is used
+    from protocols.canary import Canaries
     from protocols.oprf.keys import Epoch, Key, Quota
     from protocols.oprf.questions import Answers
     from protocols.oprf.tables import TagTable
@@ -31,8 +34,9 @@ if TYPE_CHECKING:  # the group's backend is loaded where it is used
 # -- the side that is asked
 
 
-def send(side: Side, channel: Channel, items: Bytes, labels: Bytes | None) -> SenderResult:
-    """Answer what the receiver asks, under this epoch's key. Raises ProtocolError where the quota does not suffice."""
+def send(side: Side, channel: Channel, labels: Bytes | None) -> SenderResult:
+    """Answer what the receiver asks, under this epoch's key. Raises ProtocolError where the quota does not suffice, and
+    for repeated items; as `side.digests`; NoCluster and MissingKey where a cluster is to make the table."""
     from protocols.psi import oprf
 
     kept = Kept(side.home, side.contract, number_at(side.contract, dt.datetime.now(dt.UTC))).begin()
@@ -44,7 +48,7 @@ def send(side: Side, channel: Channel, items: Bytes, labels: Bytes | None) -> Se
         key = _key(side, kept)
         tell(channel, "oprf.epoch", {"epoch": key.epoch, "public": key.public.hex()})
         epoch = _epoch(side, key.epoch, key.public, 0 if labels is None else labels.shape[1])
-        earlier, table = _table(side, kept, key, epoch, items, labels)
+        earlier, table = _table(side, kept, key, epoch, labels)
         quota = _quota(kept, epoch)
         return oprf.sender(channel, key, table, quota, keep, earlier=earlier, most=_rows_of(side, side.peer))
 
@@ -66,26 +70,54 @@ def _quota(kept: Kept, epoch: "Epoch") -> "Quota":
     return Quota.of(epoch) if held is None else Quota.from_bytes(held)
 
 
-def _table(side: Side, kept: Kept, key: "Key", epoch: "Epoch", items: Bytes,
+def _table(side: Side, kept: Kept, key: "Key", epoch: "Epoch",
            labels: Bytes | None) -> "tuple[TagTable | None, TagTable]":  # fmt: skip
     """(the table of the last run, this run's). With labels, which are fresh each time, nothing is kept."""
     from protocols.oprf import tables
 
-    canaries = side.canaries("sender", items.shape[1])
-    earlier, own = (None, None) if labels is not None else _last_table(kept, epoch, items.shape[1])
+    if labels is not None:
+        return None, tables.precompute(key, epoch, side.digests(), labels, canaries=_canaries(side))[0]
+    earlier, own = _last_table(kept, epoch, side.width)
+    version = _version(side)
+    if earlier is not None and own is not None and version and own.schema.metadata.get(_VERSION) == version:
+        return earlier, earlier
+    cluster = engines.cluster(side.home.path) if side.chosen is None else None
+    if cluster is None:
+        table, own = _made(side, key, epoch, earlier, own)
+    else:
+        from cleanroom.cluster import oprf_rooms
+
+        table, own = oprf_rooms.made(side, cluster, key, epoch, own)
+    _save(kept, "own", own.replace_schema_metadata({_TABLE: table.fingerprint, _VERSION: version}))
+    _save(kept, "table", table.to_arrow())
+    return earlier, table
+
+
+def _made(side: Side, key: "Key", epoch: "Epoch", earlier: "TagTable | None",
+          own: pa.Table | None) -> "tuple[TagTable, pa.Table]":  # fmt: skip
+    """(this run's table; every item with its tag), on this machine: of the last run's what stayed."""
+    from protocols.oprf import tables
+
+    items = side.digests()
     if earlier is None or own is None:
-        table, tags = tables.precompute(key, epoch, items, labels, canaries=canaries)
+        table, tags = tables.precompute(key, epoch, items, None, canaries=_canaries(side))
     else:
         then, tags_then = (to_rows(column.combine_chunks()) for column in own.columns)
         gone, new = index_in(then, items) < 0, index_in(items, then) < 0
         table, more = tables.refresh(earlier, key, items[new], None, removed=tags_then[gone])
         tags = np.empty((len(items), epoch.tag_bytes), np.uint8)
         tags[~new], tags[new] = tags_then[index_in(items[~new], then)], more
-    if labels is None:
-        layout = schema({"item": items.shape[1], "tag": epoch.tag_bytes}).with_metadata({_TABLE: table.fingerprint})
-        _save(kept, "own", pa.Table.from_batches([to_batch(layout, items, tags)]))
-        _save(kept, "table", table.to_arrow())
-    return earlier, table
+    layout = schema({"item": items.shape[1], "tag": epoch.tag_bytes})
+    return table, pa.Table.from_batches([to_batch(layout, items, tags)])
+
+
+def _canaries(side: Side) -> "Canaries":
+    return side.canaries("sender", side.width)
+
+
+def _version(side: Side) -> bytes:
+    """What names the items that a table is of, where all of the dataset's are; a crowd's are drawn anew."""
+    return b"" if side.chosen is not None else side.manifest.digest.encode()
 
 
 def _last_table(kept: Kept, epoch: "Epoch", width: int) -> "tuple[TagTable | None, pa.Table | None]":

@@ -16,6 +16,7 @@ from cleanroom.enclave.query import PEOPLE
 from cleanroom.files import write_bytes
 from cleanroom.lang import t
 from cleanroom.layout import titles
+from cleanroom.ledger import computed as words
 from cleanroom.ledger.receipt import SignedReceipt
 from cleanroom.querying import Answered, Price
 
@@ -60,6 +61,7 @@ class Receipt:
     def _repr_html_(self) -> str:
         receipt = self.signed.receipt
         noise = "" if not receipt.rules.sigma else f", σ = {receipt.rules.sigma}"
+        computed, params = words.computed(receipt.isolation)
         told = {
             t("Receipt"): self.digest,
             t("Room"): receipt.room,
@@ -67,6 +69,7 @@ class Receipt:
             t("Asked by columns"): ", ".join((*receipt.by, *receipt.sums)) or t("everybody"),
             t("Datasets"): ", ".join(f"{each.name} ({each.rows:,})" for each in receipt.datasets),
             t("Rules"): f"k = {receipt.rules.k}{noise}",
+            t("Computed"): t(computed, **params),
             t("Charged"): t("ρ {cost} to each dataset", cost=f"{receipt.rho_micro / 1e6:g}"),
             t("Signed by"): ", ".join(t(name) for name in self.signers),
         }

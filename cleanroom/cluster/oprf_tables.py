@@ -65,6 +65,15 @@ class OwnTags:
         """For how many of them the key was used; the others' tags were known."""
         return sum(piece.counts[EVALUATED] for piece in self.pieces)
 
+    @property
+    def schema(self) -> pa.Schema:
+        """Of the parts."""
+        return schema({_ITEM: self.width, _TAG: self.epoch.tag_bytes})
+
+    def batches(self) -> Iterator[pa.RecordBatch]:
+        """All rows, by item. Raises BadData for a missing or damaged part."""
+        return (batch for piece in self.pieces for batch in self.stage.read(piece))
+
 
 @dataclass(frozen=True)
 class StoredTable:

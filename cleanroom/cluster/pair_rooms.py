@@ -15,6 +15,7 @@ from cleanroom.cluster import executor_keys, pair_split, pairs, session
 from cleanroom.cluster.buckets import Layout
 from cleanroom.cluster.delegation import Terms
 from cleanroom.cluster.pair_split import HASH_BYTES, Source
+from cleanroom.cluster.pair_transport import bound
 from cleanroom.cluster.pairs import Pairing, SparkCluster
 from cleanroom.cluster.parts import Parts, under
 from cleanroom.cluster.settings import ClusterSettings
@@ -54,7 +55,8 @@ def _pairing(
     host: str,
 ) -> Iterator[tuple[Pairing, SparkCluster]]:  # fmt: skip
     """This side's part of the job; its parts are removed however it ends."""
-    spark = session.started(settings).newSession()
+    if host:
+        bound(host).close()  # what cannot work is told before clusters are started for it
     name = f"pairs-{secrets.token_hex(8)}"
     parts = Parts(under(settings.staging, name), executor_keys.seal(settings, name, secrets.token_bytes(32)))
     other = "sender" if role == "receiver" else "receiver"
@@ -75,7 +77,7 @@ def _pairing(
     )
     pairing = replace(pairing, terms=replace(pairing.terms, buckets=_buckets(channel, pairing, len(items))))
     try:
-        yield pairing, SparkCluster(spark)
+        yield pairing, SparkCluster(session.started(settings).newSession())
     finally:
         parts.remove()
 

@@ -8,6 +8,7 @@ and nobody without a delegation of the party that the contract names gets furthe
 import contextlib
 import datetime as dt
 import hashlib
+import ipaddress
 import json
 import select
 import socket
@@ -22,6 +23,7 @@ from cleanroom import canonical
 from cleanroom.answer.notes import reading
 from cleanroom.cluster import delegation
 from cleanroom.cluster.delegation import KeySigner, Terms
+from cleanroom.errors import UsageError
 from cleanroom.node.sockets import SocketTransport
 from protocols.channel import Channel
 from protocols.errors import BadMessage, PeerAborted
@@ -95,11 +97,11 @@ class TlsTransport(SocketTransport):
 
 
 class Listener:
-    """Listens on `host` under a certificate of its own; port: 0 for any that is free. Raises OSError."""
+    """Listens on `host` under a certificate of its own; port: 0 for any that is free. Raises as `bound`."""
 
     def __init__(self, host: str, port: int = 0) -> None:
         self._context, digest = _throwaway()
-        self._socket = socket.create_server((host, port), backlog=128)
+        self._socket = bound(host, port)
         self.address = Address(host, self._socket.getsockname()[1], digest)
 
     def accept(self, seconds: float) -> socket.socket | None:
@@ -123,6 +125,27 @@ class Listener:
 
     def __exit__(self, *failure: object) -> None:
         self.close()
+
+
+def bound(host: str, port: int = 0) -> socket.socket:
+    """A socket that listens there. Raises UsageError where `host` is no one address of this machine."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        found = socket.create_server((host, port), family=family, backlog=128)
+    except OSError as error:
+        raise _not_ours(host) from error
+    if ipaddress.ip_address(found.getsockname()[0]).is_unspecified:  # peers are told it, and it means themselves there
+        found.close()
+        raise _not_ours(host)
+    return found
+
+
+def _not_ours(host: str) -> UsageError:
+    return UsageError(
+        "This machine cannot await executors at {address}.",
+        "pairs in [cluster] of node.toml names one address of this machine, which the other party's executors reach.",
+        address=host,
+    )
 
 
 def dial(address: Address, seconds: float) -> tuple[TlsTransport, str]:

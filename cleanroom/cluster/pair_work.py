@@ -120,8 +120,11 @@ class PairTask:
     def _until_done(self, line: Channel, me: Speaker, listener: Listener | None) -> int:
         lost: ProtocolError | None = None
         while True:
-            tell(line, "pairs.ready", None if listener is None else listener.address.note())
-            given = hear(line, "pairs.bucket")
+            try:
+                tell(line, "pairs.ready", None if listener is None else listener.address.note())
+                given = hear(line, "pairs.bucket")
+            except PeerAborted as gone:
+                raise lost or gone from None  # a meeting that is over does not always get to say so
             if "over" in given:
                 if lost is not None and given["over"] == "failed":
                     raise lost

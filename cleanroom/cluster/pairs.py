@@ -23,7 +23,7 @@ from cleanroom.cluster import delegation, executor_keys, stages
 from cleanroom.cluster.delegation import KeySigner, Terms
 from cleanroom.cluster.pair_meeting import Meeting
 from cleanroom.cluster.pair_split import KEY_BYTES, Source, Split, each_piece
-from cleanroom.cluster.pair_transport import Address, Speaker
+from cleanroom.cluster.pair_transport import Address, Speaker, dial
 from cleanroom.cluster.pair_work import DONE, Loads, PairTask
 from cleanroom.cluster.parts import Parts
 from cleanroom.cluster.settings import ClusterSettings
@@ -46,6 +46,7 @@ _ROUNDS = 4
 """Times that a cluster may lose all its tasks with no bucket done in between."""
 _GRACE_SECONDS = 30.0
 """For so long tasks may end by themselves, with their own reasons, once the job cannot go on."""
+_REACH_SECONDS = 10.0
 _BITS = 42
 """A bucket is too full once in 2^42 jobs."""
 
@@ -283,12 +284,17 @@ def _least(protocol: str) -> int:
 
 
 def _meet(channel: Channel, meeting: Meeting | None) -> Address:
-    """Where tasks of both sides come to: the receiver says it."""
+    """Where tasks of both sides come to: the receiver says it. Raises Interrupted where that is not reached."""
     if meeting is not None:
         tell(channel, "pairs.meeting", {"address": meeting.address.note()})
         return meeting.address
     note = hear(channel, "pairs.meeting")
-    return Address.of_note(note.get("address") if isinstance(note, dict) else None)
+    address = Address.of_note(note.get("address") if isinstance(note, dict) else None)
+    try:  # here once, before every task would find out for itself
+        dial(address, _REACH_SECONDS)[0].close()
+    except PeerAborted as error:
+        raise Interrupted(error.template, error.hint, **error.params) from error
+    return address
 
 
 class _Beats:

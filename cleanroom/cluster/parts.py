@@ -18,8 +18,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from cleanroom.cluster.errors import MissingKey
 from cleanroom.cluster.executor_keys import SealedKey
-from cleanroom.errors import BadData
+from cleanroom.errors import BadData, Refused
 from cleanroom.keystore import Wrapping
 from cleanroom.stores import FolderStore, Store, store
 from cleanroom.vault.columns import Authorisation
@@ -28,6 +29,8 @@ GROUP_ROWS = 131_072
 GROUP_BYTES = 32 << 20
 """A row group is written once it has so many rows or bytes."""
 _NAMES = b"cleanroom-part/1"
+_DAMAGES = (BadData, Refused, pa.ArrowException, OSError, ValueError)
+"""What reading ends in where a byte was changed; Refused where that names another column's key."""
 
 
 @dataclass(frozen=True)
@@ -82,14 +85,18 @@ class Parts:
                 table = file.read_row_group(group, [f"c{at}" for at in wanted]).combine_chunks()
                 for batch in table.to_batches():
                     yield pa.RecordBatch.from_arrays(batch.columns, schema=chosen)
-        except (BadData, pa.ArrowException, OSError, ValueError) as error:
+        except MissingKey:
+            raise
+        except _DAMAGES as error:
             raise damaged(name) from error
 
     def schema(self, name: str) -> pa.Schema:
         """Its columns. Raises BadData as `read`."""
         try:
             return _schema(self._opened(name))
-        except (BadData, pa.ArrowException, OSError, ValueError) as error:
+        except MissingKey:
+            raise
+        except _DAMAGES as error:
             raise damaged(name) from error
 
     def names(self) -> list[str]:

@@ -26,6 +26,7 @@ from cleanroom.cluster.errors import NoCluster
 from cleanroom.cluster.executor_keys import SealedKey
 from cleanroom.cluster.settings import ClusterSettings
 from cleanroom.errors import Interrupted
+from cleanroom.lean import with_pandas
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -73,6 +74,7 @@ def started(settings: ClusterSettings) -> SparkSession:
     _check_java(os.environ)
     _check_master(settings.master)
     _check_secret(settings)
+    with_pandas()
     try:
         from pyspark.sql import SparkSession
     except ImportError:

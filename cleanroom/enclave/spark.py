@@ -55,8 +55,6 @@ def start(settings: ClusterSettings, *, seconds: float = SECONDS, step: Step | N
 class SparkEngine:
     """An `Engine`, with the methods of `handle.Enclave`; use it in a `with` block."""
 
-    isolation: tuple[str, ...] = ("cluster",)
-    """It has given up nothing: a cluster is what its operator makes of it."""
     peak_memory = 0
     """Bytes that the driver held at most; known once it is closed. Executors have the memory they were given."""
 
@@ -73,6 +71,12 @@ class SparkEngine:
         self._pieces: reading.Pieces | None = None
         self._positions: frozenset[str] = frozenset()
         self._addressed = ""
+
+    @property
+    def isolation(self) -> tuple[str, ...]:
+        """It has given up nothing: a cluster is what its operator makes of it. With what computes there."""
+        found = self.versions()
+        return ("cluster", f"spark-{found['spark']}", f"java-{found['java']}")
 
     def load(self, dataset: str, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> int:
         """As `handle.Enclave.load`: a dataset's rows, staged as they come; returns how many."""

@@ -41,12 +41,13 @@ _RECEIPT_LIMIT = 1 << 20
 @dataclass(frozen=True)
 class AuditReport:
     """What held. subject: party or room; entries: of the ledger, 0 for a receipt; steps: texts, to be translated;
-    spent: of budgets, added up anew."""
+    spent: of budgets, added up anew; isolation: in a receipt's words, None for a ledger."""
 
     subject: str
     entries: int
     steps: tuple[str, ...]
     spent: tuple[Spent, ...] = ()
+    isolation: str | None = None
 
 
 LEDGER_STEPS = (
@@ -139,7 +140,7 @@ def verify_receipt_file(
     steps = receipts.verify(signed, keys, contract=contract, answer=answer)
     if ledger is not None:
         steps = (*steps, check_release(signed.receipt, read(ledger).entries))
-    return AuditReport(signed.receipt.room, 0, steps)
+    return AuditReport(signed.receipt.room, 0, steps, isolation=signed.receipt.isolation)
 
 
 def check_release(receipt: Receipt, entries: Sequence[Entry]) -> str:

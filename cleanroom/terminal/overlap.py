@@ -5,6 +5,7 @@ from typing import Any
 from rich.console import Console
 
 from cleanroom.lang import t
+from cleanroom.ledger.computed import by_cluster
 from cleanroom.privacy.ranges import Range
 from cleanroom.terminal import show
 from cleanroom.terminal.reasons import reason
@@ -174,6 +175,8 @@ def _named(params: dict[str, Any]) -> dict[str, Any]:
 
 def _record(console: Console, result: dict[str, Any]) -> None:
     show.fact(console, t("Receipt"), result["receipt"]["digest"])
+    if by_cluster(result["receipt"]["isolation"]):
+        show.computed(console, result["receipt"]["isolation"])
     if result["members"]:
         count = f"{result['members']['rows']:,}"
         show.fact(console, t("Members"), t("{count} rows in {path}", count=count, path=result["members"]["path"]))

@@ -6,6 +6,7 @@ from typing import Any
 from rich.console import Console
 
 from cleanroom.lang import t
+from cleanroom.ledger.computed import by_cluster
 from cleanroom.terminal import show
 from cleanroom.terminal.overlap import MINOR_CELLS, rules_shown
 
@@ -30,6 +31,8 @@ def query_shown(console: Console, result: dict[str, Any]) -> None:
         show.line(console, t("Asked before: the same answer, and nothing charged."))
     rules_shown(console, result["k"], result["noise"])
     show.fact(console, t("Receipt"), result["receipt"]["digest"])
+    if by_cluster(result["receipt"]["isolation"]):
+        show.computed(console, result["receipt"]["isolation"])
 
 
 def before(*, quiet: bool) -> Callable[[dict[str, Any]], None] | None:

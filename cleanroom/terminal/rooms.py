@@ -142,6 +142,8 @@ def steps_shown(console: Console, result: dict[str, Any]) -> None:
         entries = t("{count} entries", count=report["entries"]) if report["entries"] else ""
         show.fact(console, title, f"{t(report['subject'])} {entries}".strip())
         _steps(console, report["steps"])
+        if "isolation" in report:
+            show.computed(console, report["isolation"])
 
 
 def _who(console: Console, result: dict[str, Any]) -> None:

@@ -11,6 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from cleanroom.lang import t
+from cleanroom.ledger.computed import computed as computed_by
 
 
 def result(value: dict[str, Any], as_json: bool, people: Callable[[Console], None]) -> None:
@@ -54,6 +55,12 @@ def table(console: Console, title: str, columns: Sequence[str], rows: Sequence[S
 def fact(console: Console, name: str, value: str) -> None:
     """One named fact on a line, which is never cut: paths and digests are to be copied."""
     console.print(f"[bold]{escape(harmless(name))}[/bold]  {escape(harmless(value))}", soft_wrap=True)
+
+
+def computed(console: Console, isolation: str) -> None:
+    """Where an answer was computed, by what its receipt says."""
+    template, params = computed_by(isolation)
+    fact(console, t("Computed"), t(template, **params))
 
 
 def line(console: Console, text: str, mark: str = "·") -> None:

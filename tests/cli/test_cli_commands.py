@@ -76,12 +76,27 @@ def test_a_withheld_size_and_no_groups(overlap: tuple[Path, Done], run: Run, mon
     assert "Segments" not in done.out
 
 
+def test_an_answer_of_a_cluster_says_so(overlap: tuple[Path, Done], run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In both languages, with what the receipt names; an answer of the enclave's own process needs no word of it."""
+    result = overlap[1].json
+    monkeypatch.setattr("cleanroom.overlap.run", lambda *_: result)
+    assert "whoever runs it" not in run("overlap", "a", "b").out
+    result["receipt"] = {**result["receipt"], "isolation": "cluster, spark-4.3.0"}
+    said = "on a cluster (spark-4.3.0) without a sandbox: whoever runs it could look into it"
+    assert said in run("overlap", "a", "b").out
+    assert "在集群上（spark-4.3.0），没有沙箱" in run("overlap", "a", "b", "--lang", "zh").out
+
+
 def test_what_a_run_left_can_be_audited(overlap: tuple[Path, Done], run: Run) -> None:
     folder = overlap[0]
     home, receipt = folder / "home", folder / "receipt.json"
     told = run("audit", "verify", receipt, "--home", home, "--json").json
     assert len(told["ledger"]["steps"]) == 8  # with the peers as witnesses
     assert told["receipt"]["steps"][-1].startswith("6 ledger")
+    assert "no-core-dumps" in told["receipt"]["isolation"]
+    assert "isolation" not in told["ledger"]
+    held = run("audit", "verify", receipt, "--home", home)
+    assert "Computed  in a process of its own, kept apart by no-core-dumps" in held.out
     assert "✓ 8 见证" in run("audit", "verify", "--home", home, "--lang", "zh").out
     shown = run("audit", "show", "--home", home)
     assert "platform learned which of its own rows matched" in shown.out

@@ -44,6 +44,7 @@ def test_a_receipt_is_told_taken_along_and_holds(client: Of, market: Path, tmp_p
     auditor, question = client("auditor"), _question(market)
     page = auditor.get(f"/audit/receipts/{question}").text
     assert "answer to a question" in page and "merchant, operator, platform" in page and "not checked" in page
+    assert "in a process of its own, kept apart by" in page
     file = auditor.get(f"/audit/receipts/{question}/file")
     (tmp_path / "r.json").write_bytes(file.content)
     assert json.loads(file.content)["receipt"]["question"] == question

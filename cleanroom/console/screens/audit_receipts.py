@@ -18,6 +18,7 @@ from cleanroom.lang import t
 from cleanroom.ledger import receipt as receipts
 from cleanroom.ledger.audit import RELEASE_STEP
 from cleanroom.ledger.chain import is_digest
+from cleanroom.ledger.computed import computed
 from cleanroom.ledger.receipt import Receipt, SignedReceipt
 from cleanroom.ledger.spending import as_rho
 from cleanroom.ledger.store import read
@@ -102,6 +103,7 @@ def facts_of(receipt: Receipt) -> list[tuple[str, str]]:
     noise = (t("σ {sigma} persons, so that a count is within ± {within} in 95 of 100", sigma=rules.sigma, within=within)
              if rules.sigma else t("off: exact numbers"))  # fmt: skip
     size = t("below {k}", k=rules.k) if receipt.people.withheld else receipt.people.text()
+    where, filled = computed(receipt.isolation)
     brought = ", ".join(t("{dataset} of {party}", dataset=each.name, party=t(each.owner)) for each in receipt.datasets)
     return [
         (t("Kind"), what(receipt)),
@@ -116,6 +118,7 @@ def facts_of(receipt: Receipt) -> list[tuple[str, str]]:
         (t("Recipients"), ", ".join(map(t, receipt.recipients))),
         (t("Purposes"), ", ".join(receipt.purposes)),
         (t("Match protocol"), receipt.protocol or "–"),
+        (t("Computed"), t(where, **filled)),
         (t("Time"), receipt.time),
     ]  # fmt: skip
 
