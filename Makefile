@@ -1,7 +1,7 @@
 # Two commands do everything, install included: `make demo` and `make test`.
 PY = .venv/bin/python
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-test warm-up demo try screenshots notebooks docs test coverage test-dp faults soak bench-nodes install-check crash fuzz fuzz-sql lint bench okvs wheels lock clean
+.PHONY: help setup setup-test warm-up demo try screenshots market notebooks stories docs test test-slow coverage test-dp faults soak bench-nodes install-check crash fuzz fuzz-sql lint bench okvs wheels lock clean
 
 help:            ## this list
 	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed 's/:.*##/ —/'
@@ -24,9 +24,14 @@ try: warm-up     ## a merchant, a platform, an operator and a provider on made-u
 screenshots: setup-test ## every page of the console in both languages, widths and schemes; what axe and the clock say
 	$(PY) -m tests.console.browser.crawling docs/evidence/console.md
 
-notebooks: setup-test ## all notebooks, from the first cell to the last
-	$(PY) -c "from cleanroom.demo import ready; ready.warm()"
+market: warm-up
+	@$(PY) -c "from cleanroom.demo import ready; ready.warm()"
+
+notebooks: setup-test market ## all notebooks, from the first cell to the last
 	$(PY) -m pytest --nbmake notebooks -n 2 -p no:cacheprovider
+
+stories: setup-test market ## what people come for, done in a real browser at the consoles of four nodes, and every page
+	$(PY) -m pytest tests/console/browser -n 2 --dist loadgroup -m slow
 
 docs: setup-test ## the documentation's site, into site/
 	$(PY) -m mkdocs build --strict
@@ -34,11 +39,14 @@ docs: setup-test ## the documentation's site, into site/
 lint: setup      ## style, types, layers
 	$(PY) -m ruff check . && $(PY) -m ruff format --check . && $(PY) -m mypy && .venv/bin/lint-imports --no-cache
 
-test: setup-test lint ## lint, types, layers, all tests but the slow ones, the notebooks
+test: setup-test ## lint, types, layers, all tests but the slow ones
 	$(PY) -m compileall -q cleanroom connectors protocols cli.py
-	.venv/bin/cleanroom warm-up
+	$(MAKE) --no-print-directory -j 2 lint market
 	PYTHONDONTWRITEBYTECODE= $(PY) -m pytest -n 4 --dist loadgroup -m "not slow"
-	$(MAKE) --no-print-directory notebooks
+
+test-slow: setup-test ## the tests that `make test` leaves out: stories and pages in a browser, Spark in full, faults (half an hour)
+	.venv/bin/cleanroom warm-up
+	PYTHONDONTWRITEBYTECODE= $(PY) -m pytest -n 2 --dist loadgroup -m slow -v > docs/evidence/test-slow.txt; done=$$?; cat docs/evidence/test-slow.txt; exit $$done
 
 coverage: setup-test ## all tests, the slow ones too, with branch coverage: 90 % at least
 	.venv/bin/cleanroom warm-up
@@ -51,7 +59,7 @@ test-dp: setup-test ## the noise against its claims: 500 pairs of data sets x 20
 
 faults: setup-test ## every fault of the table done to real nodes, and what came of it at each side (minutes)
 	$(PY) -m tests.node.faults | tee docs/evidence/faults.txt
-	$(PY) -m pytest -n 0 -m slow
+	$(PY) -m pytest tests/node -n 0 -m slow
 
 soak: setup-test ## nodes under questions, cuts and kills for an hour; SECONDS=600 for ten minutes
 	$(PY) -m tests.node.soak $(or $(SECONDS),3600) | tee docs/evidence/soak.txt

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from cleanroom import lang, machine
-from cleanroom.ledger import audit, export, receipt, words
+from cleanroom.ledger import audit, computed, export, receipt, words
 from cleanroom.node import config
 from cleanroom.rooms import changes, choose, desk, disclosure, meetings, terms
 from cleanroom.terminal import app, choice, grants, overlap, peers, reasons, users
@@ -35,7 +35,7 @@ TABLES: tuple[str, ...] = (
     *reasons.KINDS.values(), *terms.ROLES, *overlap.MINOR_CELLS, *doctor.LOSSES.values(), *doctor.REPAIRS.values(),
     *doctor.UNREAD.values(), *mapping.IDENTITIES, *choose.LEARNS.values(), choose.SIZE_ONLY, *machine.KINDS.values(),
     *choice.WHAT.values(), *config.TITLES.values(), *peers.STATES.values(), *users.ROLES.values(), *changes.TEXTS,
-    *meetings.REASONS, "[OPTIONS]", "COMMAND [ARGS]...",
+    *meetings.REASONS, *computed.COMPUTED.values(), "[OPTIONS]", "COMMAND [ARGS]...",
 )  # fmt: skip
 """Texts that stand in tables, not at the place where they are shown."""
 

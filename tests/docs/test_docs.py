@@ -107,11 +107,15 @@ def tour(path: Path, folder: Path, language: str = "en", runner: Runner = run) -
     return ran
 
 
-@pytest.mark.parametrize(("language", "runner"), [("en", run_parties_once), ("zh", run_here)], ids=READMES)
+@pytest.mark.parametrize(
+    ("language", "runner"),
+    [("en", run_here), ("zh", run_here), pytest.param("en", run_parties_once, marks=pytest.mark.slow)],
+    ids=[*READMES, "shell"],
+)
 def test_the_blocks_of_the_readme_run_and_print_what_stands_below_them(
     language: str, runner: Runner, tmp_path: Path
 ) -> None:
-    """Both have the same commands (see below): the English tour is taken in a shell, the other in this process."""
+    """Both tours are taken in this process, and the English one in a shell too, by real parties."""
     assert tour(ROOT / READMES[language], tmp_path, language, runner) >= 5
 
 

@@ -17,13 +17,13 @@ _LEFT_OUT = re.compile(r"[?&]as=|/static/|^/sign|/download|\.(json|csv|xlsx|svg|
 
 
 def crawl(browser: Browser, url: str, role: str, looked: Looked, *, language: str, width: str, scheme: str,
-          start: tuple[str, ...] = ("/",), pictures: bool = True) -> list[str]:  # fmt: skip
+          start: tuple[str, ...] = ("/",), pictures: bool = True, most: int = MOST_PAGES) -> list[str]:  # fmt: skip
     """The pages that were found, by following links; of pages that differ by their query alone the first three."""
     seen: dict[str, int] = {}
     pages: list[str] = []
     waiting = list(start)
     with at(browser, url, role, language=language, width=width, look=scheme, looked=looked) as page:
-        while waiting and len(pages) < MOST_PAGES:
+        while waiting and len(pages) < most:
             path = waiting.pop(0)
             kind = _kind(path)
             if path in pages or seen.get(kind, 0) >= (3 if "?" not in path else 1):

@@ -1,6 +1,8 @@
 """What people come for, done in a real browser at the consoles of real nodes: from the demo that a new user starts.
 
 Each story is one person's. Pictures of its steps are kept (`looking.SHOTS`), and each page is looked at as all others.
+They take minutes and are `slow`: what they do is done in the suite without a window, a folder above, and the pages on
+which scripts do most are looked at in `test_every_page.py`.
 """
 
 import csv
@@ -19,7 +21,7 @@ from cleanroom.demo import nodes
 from cleanroom.gateway import demo
 from tests.console.browser.looking import Looked, at, browsing, look
 
-pytestmark = pytest.mark.xdist_group("stories")
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("stories")]
 LONG = 60_000
 """Milliseconds that a job may take on a busy machine."""
 

@@ -50,9 +50,10 @@ def key() -> keys.PrivateKey:
     return keys.generate(2048)
 
 
-def worlds() -> list[World]:
-    """All of them."""
-    return [two(), three(), five(), identities(), matched(), hostile(), nobody(), empty_side(), no_rows()]
+@cache
+def worlds() -> tuple[World, ...]:
+    """All of them, made once a process: their ciphertexts take a second."""
+    return two(), three(), five(), identities(), matched(), hostile(), nobody(), empty_side(), no_rows()
 
 
 def condensed() -> list[World]:

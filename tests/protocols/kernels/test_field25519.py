@@ -13,6 +13,8 @@ from protocols.kernels.ristretto import field25519 as field
 from protocols.kernels.ristretto import ristretto255
 from protocols.kernels.ristretto.field25519 import Element, P, product, square
 
+pytestmark = pytest.mark.xdist_group("ristretto")  # each worker would compile its kernels anew
+
 VECTORS = json.loads((Path(__file__).parents[2] / "vectors" / "rfc9496_ristretto255.json").read_text())
 REDUCED = 2**51 + 2**13
 LIMITS = {1: int(2**53.5), 8: REDUCED}

@@ -14,6 +14,8 @@ from protocols.kernels.ristretto import fixed_base
 from protocols.kernels.target import has
 from protocols.oprf import points
 
+pytestmark = pytest.mark.xdist_group("ristretto")  # each worker would compile its kernels anew
+
 VECTORS = json.loads((Path(__file__).parents[2] / "vectors" / "rfc9496_ristretto255.json").read_text())
 EIGHT = has("avx512f", "avx512ifma")
 ALL_LANES = [1, pytest.param(8, marks=pytest.mark.skipif(not EIGHT, reason="no IFMA"))]

@@ -18,6 +18,8 @@ from protocols.kernels.ristretto import fixed_base, ristretto255
 from protocols.kernels.ristretto.ristretto255 import derived, halved, multiplied, signed_digits
 from protocols.kernels.target import has
 
+pytestmark = pytest.mark.xdist_group("ristretto")  # each worker would compile its kernels anew
+
 ROOT = Path(__file__).parents[3]
 VECTORS = json.loads((ROOT / "tests" / "vectors" / "rfc9496_ristretto255.json").read_text())
 ORDER = 2**252 + 27742317777372353535851937790883648493

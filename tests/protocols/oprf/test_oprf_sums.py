@@ -12,6 +12,8 @@ from protocols.kernels import SMALL_ROWS
 from protocols.kernels.ristretto import sums
 from protocols.oprf import points, suite
 
+pytestmark = pytest.mark.xdist_group("ristretto")  # each worker would compile its kernels anew
+
 LANES = sorted({1, sums.default_lanes()})
 GENERATOR = points.multiply_generator(1)
 
