@@ -78,10 +78,11 @@ class Model:
         return predicted / measured - 1
 
     def time(self, left: float, right: float, cores: int) -> float:
-        """Seconds of a match of so many rows, with its questions, on so many cores."""
-        faster = self.speed(cores)
+        """Seconds of a match of so many rows, with its questions, on so many cores; a stage's fixed time stays."""
+        faster, rows = self.speed(cores), left + right
         return sum(
-            fit(left + right) / (1.0 if stage in SERIAL[self.engine] else faster) for stage, fit in self.seconds.items()
+            fit.a + (fit(rows) - fit.a) / (1.0 if stage in SERIAL[self.engine] else faster)
+            for stage, fit in self.seconds.items()
         )
 
     def speed(self, cores: int) -> float:

@@ -73,15 +73,16 @@ def send(side: Side, channel: Channel) -> Spread:
     rows = side.manifest.rows
     if rows > side.dataset.rows:
         raise Refused("The dataset {dataset} has more rows than the contract allows.", dataset=side.dataset.name)
-    layout = tokenising.layout_of(brief, rows, settings.buckets)
     if side.handed_over is None:
+        layout = tokenising.layout_of(brief, rows, settings.buckets)
         with side.stage("tokens"):
             shown = _own_parts(side, settings)
             tokenised = tokenising.tokenise(spark, settings, parts, shown, source, brief, layout, side.step)
         with side.stage("match"):
             tokenising.send(channel, tokenised, brief)
     else:
-        layout = replace(layout, of=handover.agree(channel, layout.of))
+        needed = tokenising.layout_of(brief, rows, 1)
+        layout = replace(needed, of=handover.agree(channel, needed.of))
         place = handover.Place.new(settings)
         side.after.callback(place.parts.remove)
         with side.stage("tokens"):
@@ -96,10 +97,10 @@ def take(side: Side, channels: Mapping[str, Channel], enclave: Engine, settings:
          widths: Mapping[str, dict[str, int]]) -> None:  # fmt: skip
     """As operator: what all owners left into the enclave, canaries checked and taken out. widths: by dataset.
 
-    Raises BadMessage, ProtocolError where canaries are not as they must be, MissingKey.
+    Raises BadMessage, ProtocolError where canaries are not as they must be, Refused, MissingKey.
     """
     spark = _spark(enclave)
-    wishes = [handover.wished(channels[dataset.owner]) for dataset in side.lined_up]
+    wishes = [handover.wished(channels[each.owner], each.rows, widths[each.name]) for each in side.lined_up]
     buckets = max(settings.buckets, *wishes)
     for dataset in side.lined_up:
         handover.decide(channels[dataset.owner], buckets)

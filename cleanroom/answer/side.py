@@ -204,8 +204,8 @@ class Side:
 
     @property
     def _parameters(self) -> dict[str, int]:
-        """What both ends of a session must have alike."""
-        ways = {"clusters": self.paired, "handover": self.handed_over}
+        """What both ends of a session must have alike. A board matches nothing, so that it goes no way of a cluster."""
+        ways = {} if self.board is not None else {"clusters": self.paired, "handover": self.handed_over}
         return {"k": self.contract.release.k} | {name: 1 for name, cluster in ways.items() if cluster is not None}
 
     @contextmanager

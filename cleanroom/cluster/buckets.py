@@ -116,8 +116,7 @@ def bucketed(
     """
     places = _places(len(wanted))
     sent = spark.range(0, pieces, 1, pieces).mapInArrow(_Send(layout, tuple(wanted), places, rows), _SENT)
-    together = sent.repartition(len(wanted), "place").sortWithinPartitions("bucket")
-    return together.mapInArrow(_Make(layout, make), _DONE)
+    return sent.repartition(len(wanted), "place").mapInArrow(_Make(layout, make), _DONE)
 
 
 def _places(partitions: int) -> tuple[int, ...]:
@@ -188,16 +187,13 @@ class _Make:
 
     @named
     def __call__(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        bucket, runs = -1, [np.empty((0, self.layout.width), np.uint8)]
+        runs: dict[int, list[Bytes]] = {}
         for batch in batches:
-            for number, cell in zip(batch.column(1).to_pylist(), batch.column(2), strict=True):
-                if number != bucket and bucket >= 0:
-                    yield self._made(bucket, runs)
-                    runs = runs[:1]
-                bucket = number
-                runs.append(np.frombuffer(cell.as_buffer(), np.uint8).reshape(-1, self.layout.width))
-        if bucket >= 0:
-            yield self._made(bucket, runs)
+            for bucket, cell in zip(batch.column(1).to_pylist(), batch.column(2), strict=True):
+                run = np.frombuffer(cell.as_buffer(), np.uint8).reshape(-1, self.layout.width)
+                runs.setdefault(bucket, []).append(run)
+        for bucket in sorted(runs):
+            yield self._made(bucket, runs.pop(bucket))
 
     def _made(self, bucket: int, runs: list[Bytes]) -> pa.RecordBatch:
         piece = self.make(bucket, merged(np.concatenate(runs), self.layout))

@@ -14,9 +14,10 @@ from cleanroom.cluster import staging
 from cleanroom.cluster.handover import Place
 from cleanroom.cluster.parts import Parts
 from cleanroom.cluster.settings import ClusterSettings
+from cleanroom.cluster.tokenising import shown_part
 from cleanroom.enclave import spark, tables
 from cleanroom.enclave.query import PEOPLE, Query
-from cleanroom.errors import Interrupted
+from cleanroom.errors import Interrupted, Refused
 from cleanroom.node import config
 
 _PEOPLE = 1_000
@@ -24,9 +25,10 @@ _PEOPLE = 1_000
 
 def checked(home: Path) -> dict[str, Any]:
     """What a home's cluster is, and how long a first small match takes. Raises the error of what does not fit."""
-    settings = engines.of_cluster(config.load(home))
+    node = config.load(home)
+    settings, reads_only = engines.of_cluster(node), node.role == "enclave"
     started = time.perf_counter()
-    with spark.start(settings) as engine, _place(settings) as place:
+    with spark.start(settings) as engine, _place(settings, reads_only) as place:
         up = time.perf_counter()
         engine.load("a", *_dataset("a"))
         if place is None:
@@ -54,13 +56,20 @@ def _dataset(name: str) -> tuple[pa.Schema, list[pa.RecordBatch]]:
 
 
 @contextmanager
-def _place(settings: ClusterSettings) -> Iterator[Parts | None]:
-    """Where owners would leave rows, if they do; empty again afterwards."""
+def _place(settings: ClusterSettings, reads_only: bool) -> Iterator[Parts | None]:
+    """Where owners would leave rows, if they do; empty again afterwards. reads_only: of an operator, which may not have
+    leave to write there; that it is let in is tried."""
     if not settings.handover:
         yield None
         return
-    place = Place.new(settings)
+    parts = Place.new(settings).parts
+    if reads_only:
+        parts.stands(shown_part(0))
+        yield None
+        return
     try:
-        yield place.parts
+        yield parts
     finally:
-        place.parts.remove()
+        parts.remove()
+    if parts.names():
+        raise Refused("What was written for a trial cannot be removed.", "Let this node list and delete there.")

@@ -21,14 +21,15 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from cleanroom.answer.notes import hear, malformed, reading, take, tell, whole_numbers
+from cleanroom.answer.notes import hear, malformed, take, tell, whole_numbers
 from cleanroom.cluster import executor_keys
-from cleanroom.cluster.buckets import bucket_of
+from cleanroom.cluster.buckets import Layout, bucket_of
 from cleanroom.cluster.parts import Parts, under
 from cleanroom.cluster.settings import MOST_BUCKETS, ClusterSettings
 from cleanroom.cluster.staging import Staged
 from cleanroom.cluster.tokenising import Tokenised, shown_part
 from cleanroom.enclave import tables
+from cleanroom.errors import BadData, Refused
 from protocols import canary
 from protocols.channel import Channel
 from protocols.errors import BadMessage
@@ -38,6 +39,8 @@ from protocols.psi import tokens as bulk
 FORMAT = "cleanroom-handover/1"
 _NAME = re.compile(r"[0-9a-f]{32}")
 _KEY = re.compile(r"[0-9a-f]{64}")
+_UNEVEN = 64
+"""Rows that a bucket may have beyond twice its share: more than that tokens give it once in e^80 runs."""
 
 
 # -- the owner
@@ -79,11 +82,13 @@ def give(channel: Channel, place: Place, tokenised: Tokenised) -> None:
 # -- the operator
 
 
-def wished(channel: Channel) -> int:
-    """Into how many buckets an owner must cut. Raises BadMessage."""
+def wished(channel: Channel, most: int, widths: dict[str, int]) -> int:
+    """Into how many buckets an owner must cut. most, widths: as `taken` has them; by these nobody makes all others cut
+    into more than its rows can need. Raises BadMessage."""
     wish = hear(channel, "handover.wish")
     buckets = take(wish, "buckets", int)
-    if take(wish, "format", str) != FORMAT or not 1 <= buckets <= MOST_BUCKETS:
+    needed = Layout(keyed.TOKEN_BYTES, sum(widths.values()), 1).enough_for(most).of
+    if take(wish, "format", str) != FORMAT or not 1 <= buckets <= min(needed, MOST_BUCKETS):
         raise malformed()
     return buckets
 
@@ -104,15 +109,15 @@ class HandedOver(Staged):
         return shown_part(bucket)
 
     def read(self, kind: int, bucket: int, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
-        """See `Staged`. Raises BadMessage for what is not as the room's contract has it."""
-        expected = keyed.layout(dict(self.widths))
-        schema = self.parts.schema(self.part(kind, bucket))
-        if [(field.name, field.type) for field in schema] != [(field.name, field.type) for field in expected]:
-            raise _unfit(self.dataset)
-        for batch in super().read(kind, bucket, columns):
-            if any(column.null_count for column in tables.validated(batch).columns):
-                raise _unfit(self.dataset)
-            yield batch
+        """See `Staged`. Raises BadMessage for what is not there, or not as the room's contract has it."""
+        name, of = self.part(kind, bucket), keyed.layout(dict(self.widths))
+        try:
+            for batch in self.parts.read(name, columns, self.counts[kind][bucket], of):
+                if any(column.null_count for column in tables.validated(batch).columns):
+                    raise _unfit(self.dataset)
+                yield batch
+        except BadData as error:
+            raise _unfit(self.dataset) from error
 
     def tokens(self, kind: int, bucket: int) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
         """See `Staged`. Rows count on from the bucket before. Raises BadMessage for tokens in no order, or that belong
@@ -129,21 +134,25 @@ def taken(channel: Channel, settings: ClusterSettings, number: int, dataset: str
           buckets: int) -> HandedOver:  # fmt: skip
     """What an owner left. widths: of its columns; most: the rows that the contract allows, canaries not counted.
 
-    Raises BadMessage for anything else than asked, MissingKey.
+    Raises BadMessage for anything else than asked, Refused where nothing of it stands at this node's place, MissingKey.
     """
     given = hear(channel, "handover.given")
     name, key = take(given, "name", str), take(given, "key", str)
     counts = whole_numbers(take(given, "rows", list), buckets)
     rows = sum(counts)
     fits = _NAME.fullmatch(name) and _KEY.fullmatch(key) and min(counts) >= 0
-    if not fits or not canary.COUNT <= rows <= most + canary.COUNT:
+    even = max(counts) <= 2 * rows // buckets + _UNEVEN  # tokens are uniform: no bucket is one task's ruin
+    if not fits or not even or not canary.COUNT <= rows <= most + canary.COUNT:
         raise malformed()
-    with reading():
-        secret = bytes.fromhex(key)
+    parts = _parts(settings, name, bytes.fromhex(key))
+    if not parts.stands(shown_part(0)):
+        raise Refused(
+            "Nothing of {dataset} stands where this node looks for what owners hand over.",
+            "Set `handover` to one and the same place at all parties' nodes, and let this node read there.",
+            dataset=dataset,
+        )
     schema = pa.schema([field for field in keyed.layout(widths) if field.name != tables.TOKEN])
-    return HandedOver(
-        _parts(settings, name, secret), number, dataset, schema, rows, (tuple(counts),), tuple(widths.items())
-    )
+    return HandedOver(parts, number, dataset, schema, rows, (tuple(counts),), tuple(widths.items()))
 
 
 def _parts(settings: ClusterSettings, name: str, key: bytes) -> Parts:
@@ -152,4 +161,8 @@ def _parts(settings: ClusterSettings, name: str, key: bytes) -> Parts:
 
 
 def _unfit(dataset: str) -> BadMessage:
-    return BadMessage("The rows that the owner of {dataset} left are not as it should send them.", dataset=dataset)
+    return BadMessage(
+        "What the owner of {dataset} left is missing, damaged, or not as it should send it.",
+        "Nothing was answered. Ask again; if it stays so, look who can write at that place.",
+        dataset=dataset,
+    )

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from types import TracebackType
@@ -20,7 +21,7 @@ import pyarrow.parquet as pq
 
 from cleanroom.cluster.errors import MissingKey
 from cleanroom.cluster.executor_keys import SealedKey
-from cleanroom.errors import BadData, Refused
+from cleanroom.errors import BadData, CleanroomError, Refused
 from cleanroom.keystore import Wrapping
 from cleanroom.stores import FolderStore, Store, store
 from cleanroom.vault.columns import Authorisation
@@ -68,51 +69,67 @@ class Parts:
         return PartWriter(self._store, name, schema, self._authorisation(name, len(schema)))
 
     def read(
-        self, name: str, columns: Sequence[str] | None = None, rows: int | None = None
+        self, name: str, columns: Sequence[str] | None = None, rows: int | None = None, of: pa.Schema | None = None
     ) -> Iterator[pa.RecordBatch]:
-        """Its batches, a row group each. rows: how many there must be.
+        """Its batches, a row group each. rows: how many there must be; of: the columns that it must have, where another
+        party wrote it, and then it takes no more memory than so many rows of these do.
 
-        Raises BadData where it is missing, damaged, another part or of other rows.
+        Raises BadData where it is missing, damaged, another part or of other rows, else as `Store.open`.
         """
-        try:
-            file = self._opened(name)
+        with self._opened(name, None if of is None else _most_bytes(of, rows or 0)) as file:
             if rows is not None and file.metadata.num_rows != rows:
                 raise damaged(name)
             schema = _schema(file)
+            if of is not None and not (_same(schema, of) and _plain(file)):
+                raise damaged(name)
             wanted = range(len(schema)) if columns is None else [schema.get_field_index(column) for column in columns]
             chosen = pa.schema([schema.field(at) for at in wanted])
             for group in range(file.metadata.num_row_groups):
                 table = file.read_row_group(group, [f"c{at}" for at in wanted]).combine_chunks()
                 for batch in table.to_batches():
                     yield pa.RecordBatch.from_arrays(batch.columns, schema=chosen)
-        except MissingKey:
-            raise
-        except _DAMAGES as error:
-            raise damaged(name) from error
 
     def schema(self, name: str) -> pa.Schema:
-        """Its columns. Raises BadData as `read`."""
+        """Its columns. Raises as `read`."""
+        with self._opened(name) as file:
+            return _schema(file)
+
+    def stands(self, name: str) -> bool:
+        """Whether there is such a part. Raises Refused and Interrupted as `Store.open`."""
         try:
-            return _schema(self._opened(name))
-        except MissingKey:
-            raise
-        except _DAMAGES as error:
-            raise damaged(name) from error
+            self._store.open(f"{name}.parquet").close()
+        except BadData:
+            return False
+        return True
 
     def names(self) -> list[str]:
         """All finished parts."""
         return sorted(name.removesuffix(".parquet") for name in self._store.names())
 
     def remove(self) -> None:
-        """Every part, and what a killed task left beside them; what is missing already is no error."""
+        """Every part, and what a killed task left beside them. What cannot be removed is no error: it ends no run that
+        is answered, and opens to nobody once the run's key is gone."""
         if isinstance(self._store, FolderStore):
             shutil.rmtree(self.uri, ignore_errors=True)
         else:
-            self._store.remove(*self._store.names())
+            with suppress(CleanroomError):
+                self._store.remove(*self._store.names())
 
-    def _opened(self, name: str) -> pq.ParquetFile:
-        leave = self._authorisation(name, 1 << 10).to_read()
-        return pq.ParquetFile(self._store.open(f"{name}.parquet"), decryption_properties=leave, pre_buffer=False)
+    @contextmanager
+    def _opened(self, name: str, most: int | None = None) -> Iterator[pq.ParquetFile]:
+        """The part; most: the bytes that it may have. What is wrong with it in here is BadData."""
+        try:
+            source = self._store.open(f"{name}.parquet")
+        except BadData as error:
+            raise damaged(name) from error
+        try:
+            if most is not None and source.size() > most:
+                raise damaged(name)
+            yield self._authorisation(name, 1 << 10).opened(source, pre_buffer=False)
+        except MissingKey:
+            raise
+        except _DAMAGES as error:
+            raise self._store.failure(name, error) or damaged(name) from error
 
     def _authorisation(self, name: str, columns: int) -> Authorisation:
         return Authorisation(self._wrapping, f"parts/{name}", [f"c{at}" for at in range(columns)])
@@ -186,6 +203,31 @@ def damaged(name: str) -> BadData:
 
 
 def _schema(file: pq.ParquetFile) -> pa.Schema:
+    """With the real names. Raises ValueError where a part has none."""
     physical = file.schema_arrow
-    names = json.loads((physical.metadata or {})[_NAMES])
-    return pa.schema([field.with_name(name) for field, name in zip(physical, names, strict=True)])
+    try:
+        names = json.loads((physical.metadata or {})[_NAMES])
+        return pa.schema([field.with_name(name) for field, name in zip(physical, names, strict=True)])
+    except (KeyError, RecursionError, TypeError) as error:
+        raise ValueError from error
+
+
+def _same(schema: pa.Schema, of: pa.Schema) -> bool:
+    return [(field.name, field.type) for field in schema] == [(field.name, field.type) for field in of]
+
+
+def _plain(file: pq.ParquetFile) -> bool:
+    """Whether what is read is no more than what stands there: no compression, and each group of the rows that it says,
+    all of them together those of the file."""
+    groups = [file.metadata.row_group(at) for at in range(file.metadata.num_row_groups)]
+    columns = [(group, group.column(at)) for group in groups for at in range(group.num_columns)]
+    whole = sum(group.num_rows for group in groups) == file.metadata.num_rows
+    return whole and all(
+        column.num_values == group.num_rows and column.compression == "UNCOMPRESSED" for group, column in columns
+    )
+
+
+def _most_bytes(of: pa.Schema, rows: int) -> int:
+    """Of a part: its rows, and what Parquet and its encryption add."""
+    width: int = sum(field.type.byte_width for field in of)
+    return 2 * rows * width + (1 << 20)

@@ -2,14 +2,18 @@
 
 The keys stand in the file, each wrapped by the home's root key under the file's and the column's name, so that a file
 moved elsewhere does not open. Each opening has a factory and an access token of its own: pyarrow caches keys by token,
-and a shared factory would open a withheld column. Columns are named c0, c1, … in the file: their real names are in the
-manifest.
+and a shared factory would open a withheld column. Nor does pyarrow mind a file that is not encrypted at all, which
+whoever can write there could put in a file's place: it asks for no key then, and by that it is known. Columns are named
+c0, c1, … in the file: their real names are in the manifest.
 """
 
 import secrets
 from collections.abc import Collection, Sequence
+from pathlib import Path
 from typing import Protocol
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 from pyarrow.parquet import encryption
 
 from cleanroom.errors import BadData, Refused
@@ -34,8 +38,8 @@ class Authorisation:
     def __init__(self, wrapping: Unwrapping, file: str, granted: Collection[str]) -> None:
         """`file` names the file over all datasets and versions; `granted` are physical column names."""
         self._file = file
-        opened = frozenset({FOOTER, *granted})
-        self._factory = encryption.CryptoFactory(lambda _config: _Keys(wrapping, file, opened))
+        opened, self._asked = frozenset({FOOTER, *granted}), set[str]()
+        self._factory = encryption.CryptoFactory(lambda _config: _Keys(wrapping, file, opened, self._asked))
         self._token = encryption.KmsConnectionConfig(key_access_token=secrets.token_hex(16))
 
     def to_write(self, columns: Sequence[str]) -> object:
@@ -50,17 +54,23 @@ class Authorisation:
         )
         return self._factory.file_encryption_properties(self._token, configuration)
 
-    def to_read(self) -> object:
-        """Parquet decryption properties, by which only the granted columns can be read."""
-        return self._factory.file_decryption_properties(self._token)
+    def opened(self, source: Path | pa.NativeFile, *, pre_buffer: bool) -> pq.ParquetFile:
+        """The file, of which only the granted columns can be read. Raises BadData for one that is not encrypted, else
+        what pyarrow does where it does not open."""
+        self._asked.clear()  # a second use would be told by keys that pyarrow remembers, and is refused
+        leave = self._factory.file_decryption_properties(self._token)
+        found = pq.ParquetFile(source, decryption_properties=leave, pre_buffer=pre_buffer)
+        if FOOTER not in self._asked:
+            raise damaged(self._file.rpartition("/")[2])
+        return found
 
 
 class _Keys(encryption.KmsClient):
     """Wraps and unwraps a file's column keys by the home's root key."""
 
-    def __init__(self, wrapping: Unwrapping, file: str, opened: frozenset[str]) -> None:
+    def __init__(self, wrapping: Unwrapping, file: str, opened: frozenset[str], asked: set[str]) -> None:
         super().__init__()
-        self._wrapping, self._file, self._opened = wrapping, file, opened
+        self._wrapping, self._file, self._opened, self._asked = wrapping, file, opened, asked
 
     def wrap_key(self, key_bytes: bytes, master_key_identifier: str) -> str:
         """The wrapped key as text."""
@@ -73,7 +83,9 @@ class _Keys(encryption.KmsClient):
             raise damaged(self._file.rpartition("/")[2])
         if column not in self._opened:
             raise withheld(column)
-        return self._wrapping.unwrap(master_key_identifier, bytes.fromhex(wrapped_key))
+        key = self._wrapping.unwrap(master_key_identifier, bytes.fromhex(wrapped_key))
+        self._asked.add(column)
+        return key
 
 
 def withheld(column: str) -> Refused:

@@ -266,6 +266,9 @@ def test_spark_sees_no_key_no_token_and_no_identity(tmp_path):
     done = subprocess.run([sys.executable, "-W", "ignore", program, tmp_path], capture_output=True, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
     (tmp_path / "secrets.json").unlink()
+    drawn_keys = [bytes.fromhex(key) for key in json.loads((tmp_path / "keys.json").read_text())]
+    (tmp_path / "keys.json").unlink()
+    assert len(drawn_keys) > 3  # of a vault's footer and columns, and of two places
     assert (tmp_path / "named").exists()
     assert (tmp_path / "log").stat().st_size > 10_000  # Spark did write, and so did its events
     assert "MapInArrow" in (tmp_path / "plan").read_text()
@@ -282,6 +285,7 @@ def test_spark_sees_no_key_no_token_and_no_identity(tmp_path):
         canaries,
         executor_key,
         oprf.secret,
+        *drawn_keys,
         *people,
         *(token.tobytes() for token in tokens),
     ]

@@ -1,12 +1,15 @@
-"""Tokens and tags made with Spark's logs and event file on: run as a program, for a test that looks through them.
+"""Tokens and tags made, and rows handed over, with Spark's logs and event file on: run as a program, for a test that
+looks through them.
 
-python watched_run.py FOLDER: reads FOLDER/secrets.json, leaves FOLDER/log, FOLDER/events, FOLDER/plan, FOLDER/closures.
+python watched_run.py FOLDER: reads FOLDER/secrets.json; leaves FOLDER/log, FOLDER/events, FOLDER/plan, FOLDER/closures,
+and in FOLDER/keys.json the keys that it drew.
 """
 
 import json
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 from made_rows import quiet
@@ -17,16 +20,22 @@ from cleanroom.cluster.brief import Brief
 from cleanroom.cluster.buckets import Layout, bucketed
 from cleanroom.cluster.errors import MissingKey, raised
 from cleanroom.cluster.executor_keys import SealedKey
+from cleanroom.cluster.handover import HandedOver, Place
+from cleanroom.cluster.lining_up import LineUp
 from cleanroom.cluster.oprf_tables import Terms
 from cleanroom.cluster.parts import Parts
 from cleanroom.cluster.settings import ClusterSettings
 from cleanroom.cluster.stages import Stage
 from cleanroom.cluster.vault_rows import VaultRows
+from cleanroom.enclave.query import Query
+from cleanroom.enclave.spark import SparkEngine
+from cleanroom.enclave.tables import TOKEN
 from cleanroom.home import Home
 from cleanroom.rooms.terms import Annex
 from cleanroom.vault import Vault
 from cleanroom.vault.leave import collect
 from protocols.oprf.keys import Epoch, Key
+from protocols.psi import keyed
 
 LOG = """rootLogger.level = info
 rootLogger.appenderRef.file.ref = file
@@ -67,6 +76,32 @@ def options(folder: Path) -> tuple[str, ...]:
     )
 
 
+def handed_over(
+    folder: Path, spark: Any, settings: ClusterSettings, parts: Parts, source: VaultRows, brief: Brief
+) -> list[bytes]:
+    """What two owners leave, lined up and counted as their operator does; the keys of the places."""
+    settings = replace(settings, handover=str(folder / "handover"))
+    left, places = [], []
+    with SparkEngine(settings, 600.0, quiet) as engine:
+        for number, each in enumerate((brief, replace(brief, dataset="crm", side="right", columns=()))):
+            places.append(place := Place.new(settings))
+            layout = tokenising.layout_of(each, 10, settings.buckets)
+            own = replace(parts, uri=f"{parts.uri}-{each.dataset}")
+            made = tokenising.tokenise(spark, settings, own, place.parts, source, each, layout, quiet)
+            kept = pa.schema([field for field in keyed.layout(made.widths) if field.name != TOKEN])
+            counts = (tuple(piece.rows for piece in made.pieces),)
+            widths = tuple(made.widths.items())
+            left.append(HandedOver(place.parts, number, each.dataset, kept, made.rows, counts, widths))
+            engine.take(left[-1])
+            engine.drop_tokens(each.dummies)
+        if engine.match("shop", "crm") != 2 or not engine.run(Query(("shop.tier",))).table.num_rows:
+            raise SystemExit("what was handed over does not match")
+        task = LineUp(engine._parts, tuple(left), 0, {}, {})
+    (folder / "handed-closures").write_bytes(cloudpickle.dumps([task, left]))
+    (folder / "handed-names").write_text(repr([places, left, task]))
+    return [place.key for place in places]
+
+
 def main(folder: Path) -> None:
     """A run of each kind, and one that fails for want of a key."""
     secrets = json.loads((folder / "secrets.json").read_text())
@@ -77,7 +112,6 @@ def main(folder: Path) -> None:
     vault, columns = stored(folder, secrets["people"]), ["digest", "t.tier"]
     source = VaultRows.granted(settings, vault, "people", columns)
     keys = [key.hex() for part in collect(vault, "people", None, columns).parts for key in part.file.keys.values()]
-    (folder / "column-keys.json").write_text(json.dumps(keys))
     annex = Annex("shop", "tier", "salt", ("planted-tier", "other", "unknown"))
     brief = Brief(bytes.fromhex(secrets["room"]), bytes.fromhex(secrets["canaries"]), "left", "shop", 32, (annex,))
     key = Key(b"r" * 32, 1, bytes.fromhex(secrets["seed"]))
@@ -86,6 +120,8 @@ def main(folder: Path) -> None:
         layout = tokenising.layout_of(brief, 10, settings.buckets)
         shown = replace(parts, uri=str(folder / "shown"))
         tokenising.tokenise(spark, settings, parts, shown, source, brief, layout, quiet)
+        keys += [key.hex() for key in handed_over(folder, spark, settings, parts, source, brief)]
+        (folder / "keys.json").write_text(json.dumps(keys))
         own = oprf_tables.evaluate(spark, settings, parts, source, terms, 10, quiet)
         oprf_tables.table(spark, settings, parts, own, terms, quiet)
         lost = Parts(parts.uri, SealedKey(parts.key.name, parts.key.wrapped, str(folder / "nowhere")))

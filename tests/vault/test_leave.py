@@ -8,8 +8,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
-from vault_world import SCHEMA, persons, read, write
+from vault_world import SCHEMA, persons, read, table, write
 
 from cleanroom.errors import BadData, CleanroomError, Interrupted, Refused, UsageError
 from cleanroom.stores import store
@@ -129,6 +130,21 @@ def test_a_changed_file_does_not_open(stored):
     sink.finish()
     with pytest.raises(BadData, match="part-"):
         list(read_part(leave, leave.parts[0]))
+
+
+@in_both
+def test_an_open_file_in_the_place_of_an_encrypted_one_is_not_read(stored, tmp_path):
+    """Whoever can write there has no key, and Parquet knows files without one."""
+    leave = collect(stored, "crm", None, COLUMNS)
+    part = leave.parts[0]
+    place, name = store(leave.uri), f"{leave.folder}/{part.name}".lstrip("/")
+    made_up = table(range(900, 900 + part.rows)).rename_columns([f"c{at}" for at in range(len(SCHEMA))])
+    pq.write_table(made_up, tmp_path / "open", compression="none", row_group_size=stored._setting.group_rows)
+    sink = place.create(name)
+    sink.write((tmp_path / "open").read_bytes())
+    sink.finish()
+    with pytest.raises(BadData, match="part-"):
+        list(read_part(leave, part))
 
 
 @in_both
