@@ -1,7 +1,7 @@
 # Two commands do everything, install included: `make demo` and `make test`.
 PY = .venv/bin/python
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-test warm-up demo try screenshots market notebooks stories docs test test-slow coverage test-dp faults soak bench-nodes install-check crash fuzz fuzz-sql lint bench okvs wheels lock clean
+.PHONY: help setup setup-test warm-up demo try screenshots market notebooks stories cluster docs test test-slow coverage test-dp faults soak bench-nodes install-check crash fuzz fuzz-sql lint bench okvs wheels lock clean
 
 help:            ## this list
 	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed 's/:.*##/ —/'
@@ -39,10 +39,13 @@ docs: setup-test ## the documentation's site, into site/
 lint: setup      ## style, types, layers
 	$(PY) -m ruff check . && $(PY) -m ruff format --check . && $(PY) -m mypy && .venv/bin/lint-imports --no-cache
 
-test: setup-test ## lint, types, layers, all tests but the slow ones
+cluster: setup-test ## what needs Spark's Java: the engine's conformance, rooms on clusters, faults
+	$(PY) -m pytest tests/cluster -n 0 -m "cluster and not slow"
+
+test: setup-test ## lint, types, layers, all tests but the slow ones and those of `make cluster`
 	$(PY) -m compileall -q cleanroom connectors protocols cli.py
 	$(MAKE) --no-print-directory -j 2 lint market
-	PYTHONDONTWRITEBYTECODE= $(PY) -m pytest -n 4 --dist loadgroup -m "not slow"
+	PYTHONDONTWRITEBYTECODE= $(PY) -m pytest -n 4 --dist loadgroup -m "not slow and not cluster"
 
 test-slow: setup-test ## the tests that `make test` leaves out: stories and pages in a browser, Spark in full, faults (half an hour)
 	.venv/bin/cleanroom warm-up

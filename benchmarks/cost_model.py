@@ -3,7 +3,7 @@ the tables of docs/scale.md in both languages.
 
 Each stage takes a + b·rows, and the match + c·rows·log2(rows) where there are sizes enough; all non-negative, by least
 relative squares, fitted on all sizes but the largest, whose error is told. A stage that one process feeds does not get
-faster by cores; what is counted in parallel does, by EFFICIENCY.
+faster by cores, nor does the fixed time of any; what is counted in parallel does, by EFFICIENCY.
 """
 
 import argparse

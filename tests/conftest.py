@@ -56,6 +56,7 @@ if "PYTEST_XDIST_WORKER" in os.environ:
 def pytest_configure(config: pytest.Config) -> None:
     """Marks of this suite."""
     config.addinivalue_line("markers", "attack(id): mounts that attack of docs/attacks.md")
+    config.addinivalue_line("markers", "cluster: needs Spark's Java; `make cluster` and `make coverage`")
     config.addinivalue_line("markers", "slow: takes half a minute; `make test-slow` and `make coverage`")
 
 

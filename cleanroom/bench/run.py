@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import Any
@@ -94,8 +95,7 @@ def match(protocol: str, receiver_rows: int, sender_rows: int) -> Figure:
         raise _failed(protocol) from error
     finally:
         for process in running.values():
-            process.kill()
-            process.wait()
+            _ended(process)
     if not all(ready) or any(process.returncode for process in running.values()):
         raise _failed(protocol)
     results = {role: json.loads(text) for role, text in told.items()}
@@ -106,6 +106,16 @@ def match(protocol: str, receiver_rows: int, sender_rows: int) -> Figure:
         sum(each["sent"] for each in results.values()), max(each["megabytes"] for each in results.values()),
         round(plain_join(receiver_rows, sender_rows), 4),
     )  # fmt: skip
+
+
+def _ended(process: "subprocess.Popen[str]") -> None:
+    """Whatever it did, it is gone, and so are its pipes."""
+    process.kill()
+    process.wait()
+    for pipe in (process.stdin, process.stdout):
+        if pipe is not None:
+            with suppress(BrokenPipeError):
+                pipe.close()
 
 
 def _started(protocol: str, roles: Sequence[str], rows: tuple[int, int]) -> dict[str, "subprocess.Popen[str]"]:

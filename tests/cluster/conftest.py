@@ -12,9 +12,11 @@ from tests.s3_server import s3  # noqa: F401 - a fixture
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """All on one worker."""
+    """What needs Spark's Java is `make cluster`'s, and on one worker."""
     for item in items:
-        if Path(__file__).parent in item.path.parents:
+        own = Path(__file__).parent in item.path.parents
+        if own and ("spark_session" in getattr(item, "fixturenames", ()) or item.get_closest_marker("cluster")):
+            item.add_marker(pytest.mark.cluster)
             item.add_marker(pytest.mark.xdist_group("cluster"))
 
 

@@ -254,6 +254,7 @@ def seen_as(secret: bytes) -> list[bytes]:
     return forms
 
 
+@pytest.mark.cluster
 def test_spark_sees_no_key_no_token_and_no_identity(tmp_path):
     """Nothing of them in logs, event files, plans or closures, nor in what is spilled; also where a task fails."""
     executor_keys.make(tmp_path / "key")
