@@ -5,6 +5,7 @@ cannot. Nothing that a store answers is repeated: of its errors the kind remains
 """
 
 import os
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
@@ -214,7 +215,10 @@ class _Client:
 
 
 _NO_BUCKET = "NoSuchBucket"
-_NO_LEAVE = ("ACCESS_DENIED", "INVALID_ACCESS_KEY", "SIGNATURE", "InvalidAccessKeyId", "AccessDenied", "403")
+_NO_LEAVE = re.compile(
+    r"ACCESS_DENIED|INVALID_ACCESS_KEY|SIGNATURE|InvalidAccessKeyId|AccessDenied|403 Forbidden|(?:status|code)\W+403\b"
+)
+"""The number as a status alone: texts hold ports, times and names, too."""
 
 
 def _guarded(name: str, action: Callable[[], _Result]) -> _Result:
@@ -239,7 +243,7 @@ def _named(name: str, error: Exception) -> CleanroomError:
         return UsageError("There is no such bucket in the object store.", "Make it, or check the address.")
     if isinstance(error, FileNotFoundError):
         return BadData("{name} is missing.", "Restore it from a backup.", name=name)
-    if isinstance(error, PermissionError) or any(word in text for word in _NO_LEAVE):
+    if isinstance(error, PermissionError) or _NO_LEAVE.search(text):
         return Refused("The object store does not let this user in.",
                        "Put AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY in the environment.")  # fmt: skip
     return _not_reached()

@@ -8,7 +8,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from cleanroom.errors import BadData, Interrupted, UsageError
+from cleanroom import object_stores
+from cleanroom.errors import BadData, Interrupted, Refused, UsageError
 from cleanroom.stores import store
 from connectors.errors import InputError
 from tests.s3_server import address, s3  # noqa: F401 - a fixture
@@ -162,3 +163,25 @@ def test_a_client_does_not_come_over_a_fork(s3):  # noqa: F811
     mine, theirs = (_client(place.uri, process) for process in (os.getpid(), os.getpid() + 1))
     assert mine is not theirs
     assert mine is _client(place.uri, os.getpid())
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        (
+            "Error performing GET http://127.0.0.1:40312/vaults/403c in 403.2ms - HTTP error",
+            Interrupted,
+        ),
+        ("Server returned non-2xx status code: 403 Forbidden: ", Refused),
+        ("When reading information for key 'x': AWS Error UNKNOWN (HTTP status 403) during HeadObject", Refused),
+        ("AWS Error ACCESS_DENIED during HeadObject operation: No response body.", Refused),
+    ],
+)
+def test_who_is_not_let_in_is_told_by_the_status_and_not_by_a_number_somewhere(text, kind):
+    with pytest.raises(kind) as caught:
+        object_stores._guarded("x", lambda: raising(OSError(text)))
+    assert "127.0.0.1" not in str(caught.value)
+
+
+def raising(error):
+    raise error
