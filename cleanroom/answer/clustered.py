@@ -6,7 +6,6 @@ place that the operator's executors read. Rooms by several identities, crowds an
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
@@ -15,9 +14,9 @@ import numpy as np
 from cleanroom import engines
 from cleanroom.answer.side import Side
 from cleanroom.answer.slots import cell_layout
-from cleanroom.cluster import executor_keys, handover, session, tokenising
+from cleanroom.cluster import handover, session, tokenising
 from cleanroom.cluster.brief import Brief, SlotTerms
-from cleanroom.cluster.parts import Parts, under
+from cleanroom.cluster.parts import Parts
 from cleanroom.cluster.settings import ClusterSettings
 from cleanroom.cluster.tokenising import Tokenised
 from cleanroom.cluster.vault_rows import VaultRows
@@ -134,8 +133,7 @@ def _spark(enclave: Engine) -> SparkEngine:
 
 def _own_parts(side: Side, settings: ClusterSettings) -> Parts:
     """A place that this node's executors alone open, until the session ends."""
-    name = f"tokens-{secrets.token_hex(8)}"
-    parts = Parts(under(settings.staging, name), executor_keys.seal(settings, name, secrets.token_bytes(32)))
+    parts = Parts.of_run(settings, "tokens")
     side.after.callback(parts.remove)
     return parts
 

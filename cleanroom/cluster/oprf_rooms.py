@@ -6,15 +6,14 @@ is new since the version before, and of a version that was evaluated nothing. Pa
 """
 
 import hashlib
-import secrets
 
 import pyarrow as pa
 
 from cleanroom.answer.side import Side
-from cleanroom.cluster import executor_keys, oprf_tables, session
+from cleanroom.cluster import oprf_tables, session
 from cleanroom.cluster.buckets import Layout
 from cleanroom.cluster.oprf_tables import EVALUATED, OwnTags, Terms
-from cleanroom.cluster.parts import Parts, under
+from cleanroom.cluster.parts import Parts
 from cleanroom.cluster.settings import ClusterSettings
 from cleanroom.cluster.stages import Stage
 from cleanroom.cluster.vault_rows import VaultRows
@@ -36,8 +35,7 @@ def made(
     if source.rows > side.dataset.rows:
         raise Refused("The dataset {dataset} has more rows than the contract allows.", dataset=side.dataset.name)
     terms = Terms(key, epoch, keyed.subkey(side.room_key, "canary"), "sender", side.width)
-    name = f"oprf-{secrets.token_hex(8)}"
-    parts = Parts(under(settings.staging, name), executor_keys.seal(settings, name, secrets.token_bytes(32)))
+    parts = Parts.of_run(settings, "oprf")
     try:
         known = None if earlier is None else _stored(parts, settings, epoch, earlier)
         spark = session.started(settings).newSession()

@@ -3,7 +3,6 @@
 A job is of one session of the room's channel, so nothing of it outlives the run, and its parts are removed at the end.
 """
 
-import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -11,13 +10,13 @@ from typing import Any
 
 from cleanroom.answer.notes import hear, take, tell
 from cleanroom.answer.side import Side
-from cleanroom.cluster import executor_keys, pair_split, pairs, session
+from cleanroom.cluster import pair_split, pairs, session
 from cleanroom.cluster.buckets import Layout
 from cleanroom.cluster.delegation import Terms
 from cleanroom.cluster.pair_split import HASH_BYTES, Source
 from cleanroom.cluster.pair_transport import bound
 from cleanroom.cluster.pairs import Pairing, SparkCluster
-from cleanroom.cluster.parts import Parts, under
+from cleanroom.cluster.parts import Parts
 from cleanroom.cluster.settings import ClusterSettings
 from protocols.channel import Channel
 from protocols.errors import check_agreed
@@ -57,8 +56,7 @@ def _pairing(
     """This side's part of the job; its parts are removed however it ends."""
     if host:
         bound(host).close()  # what cannot work is told before clusters are started for it
-    name = f"pairs-{secrets.token_hex(8)}"
-    parts = Parts(under(settings.staging, name), executor_keys.seal(settings, name, secrets.token_bytes(32)))
+    parts = Parts.of_run(settings, "pairs")
     other = "sender" if role == "receiver" else "receiver"
     term = side.contract.party(side.peer)
     pairing = Pairing(

@@ -8,6 +8,7 @@ Columns are c0, c1, … in the file; real names are in its schema's metadata, en
 from __future__ import annotations
 
 import json
+import secrets
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -20,7 +21,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from cleanroom.cluster.errors import MissingKey
-from cleanroom.cluster.executor_keys import SealedKey
+from cleanroom.cluster.executor_keys import SealedKey, seal
+from cleanroom.cluster.settings import ClusterSettings
 from cleanroom.errors import BadData, CleanroomError, Refused
 from cleanroom.keystore import Wrapping
 from cleanroom.stores import FolderStore, Store, store
@@ -49,6 +51,12 @@ class Parts:
     uri: str
     """A folder or s3://bucket/prefix, of this run alone."""
     key: SealedKey
+
+    @classmethod
+    def of_run(cls, settings: ClusterSettings, kind: str) -> Parts:
+        """A place and a key of this run alone, which the executors of this cluster open. Raises MissingKey."""
+        name = f"{kind}-{secrets.token_hex(8)}"
+        return cls(under(settings.staging, name), seal(settings, name, secrets.token_bytes(32)))
 
     @cached_property
     def _store(self) -> Store:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import platform
-import secrets
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from types import TracebackType
@@ -21,9 +20,9 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 from sqlglot.dialects.spark import Spark
 
-from cleanroom.cluster import errors, executor_keys, lining_up, reading, session, stages, staging
+from cleanroom.cluster import errors, lining_up, reading, session, stages, staging
 from cleanroom.cluster.lining_up import LineUp
-from cleanroom.cluster.parts import Parts, under
+from cleanroom.cluster.parts import Parts
 from cleanroom.cluster.settings import ClusterSettings
 from cleanroom.cluster.stages import Step
 from cleanroom.cluster.staging import Staged
@@ -61,9 +60,7 @@ class SparkEngine:
     def __init__(self, settings: ClusterSettings, seconds: float, step: Step) -> None:
         self._settings, self._seconds, self._step = settings, seconds, step
         self._spark = session.started(settings).newSession()
-        run = secrets.token_hex(8)
-        key = executor_keys.seal(settings, f"run/{run}", secrets.token_bytes(32))
-        self._parts = Parts(under(settings.staging, f"run-{run}"), key)
+        self._parts = Parts.of_run(settings, "run")
         self._staged: dict[str, Staged] = {}
         self._dropped: dict[str, NDArray[np.int64]] = {}
         self._kinds: dict[str, pa.DataType] = {}
