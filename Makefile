@@ -28,10 +28,10 @@ market: warm-up
 	@$(PY) -c "from cleanroom.demo import ready; ready.warm()"
 
 notebooks: setup-test market ## all notebooks, from the first cell to the last
-	$(PY) -m pytest --nbmake notebooks -n 2 -p no:cacheprovider
+	@sh scripts/tests.sh --nbmake notebooks -n 2
 
 stories: setup-test market ## what people come for, done in a real browser at the consoles of four nodes, and every page
-	$(PY) -m pytest tests/console/browser -n 2 --dist loadgroup -m slow
+	@sh scripts/tests.sh tests/console/browser -n 2 --dist loadgroup -m slow
 
 docs: setup-test ## the documentation's site, into site/
 	$(PY) -m mkdocs build --strict
@@ -40,12 +40,12 @@ lint: setup      ## style, types, layers
 	$(PY) -m ruff check . && $(PY) -m ruff format --check . && $(PY) -m mypy && .venv/bin/lint-imports --no-cache
 
 cluster: setup-test ## what needs Spark's Java: the engine's conformance, rooms on clusters, faults
-	$(PY) -m pytest tests/cluster -n 0 -m "cluster and not slow"
+	@sh scripts/tests.sh tests/cluster -n 0 -m "cluster and not slow"
 
 test: setup-test ## lint, types, layers, all tests but the slow ones and those of `make cluster`
 	$(PY) -m compileall -q cleanroom connectors protocols cli.py
 	$(MAKE) --no-print-directory -j 2 lint market
-	PYTHONDONTWRITEBYTECODE= $(PY) -m pytest -n 4 --dist loadgroup -m "not slow and not cluster"
+	@PYTHONDONTWRITEBYTECODE= sh scripts/tests.sh -n 4 --dist loadgroup -m "not slow and not cluster"
 
 test-slow: setup-test ## the tests that `make test` leaves out: stories and pages in a browser, Spark in full, faults (half an hour)
 	.venv/bin/cleanroom warm-up

@@ -94,8 +94,10 @@ def serve_until_eof(path: Path) -> None:
 
     threading.Thread(target=watched, name="watch", daemon=True).start()
     told()
-    threading.Thread(target=_warm, name="warm", daemon=True).start()
+    warming = threading.Thread(target=_warm, name="warm", daemon=True)
+    warming.start()
     server.run()
+    warming.join()  # an interpreter that ends while libraries load may never end
 
 
 def _warm() -> None:

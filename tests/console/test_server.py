@@ -88,7 +88,10 @@ def test_it_ends_with_whoever_started_it(tmp_path: Path) -> None:
     with subprocess.Popen([sys.executable, "-m", "cleanroom.console", str(home.path)], stdin=subprocess.PIPE,
                           stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:  # fmt: skip
         assert process.stdout is not None and process.stdin is not None
-        url = json.loads(process.stdout.readline())["url"]
-        assert httpx.get(f"{url}/sign-in", timeout=30).status_code == 200
-        process.stdin.close()
-        assert process.wait(20) == 0
+        try:
+            url = json.loads(process.stdout.readline())["url"]
+            assert httpx.get(f"{url}/sign-in", timeout=30).status_code == 200
+            process.stdin.close()
+            assert process.wait(20) == 0
+        finally:
+            process.kill()

@@ -81,9 +81,10 @@ def test_a_served_process_answers_and_stops_when_told(world: World) -> None:
             account = Account(begun["url"], world.app.app_id, world.private_key, world.gateway_key)
             assert Qipan(account).call(M + "crowd.batchquery", {})["code"] == "10000"
             assert json.loads(process.stderr.readline())["method"] == M + "crowd.batchquery"
-        finally:
             process.terminate()
-        assert process.wait(20) == 0
+            assert process.wait(20) == 0
+        finally:
+            process.kill()
 
 
 def test_tls_by_files(world: World, tmp_path: Path) -> None:

@@ -97,15 +97,21 @@ def form(value: Any, *, owner: bool) -> Any:
     return _LABEL.sub(lambda found: f"<label {LABELS[found[0]]}>", text) if owner else text
 
 
+def away(line: dict[str, Any]) -> bool:
+    """Whether a line of the log says that a node was not reached."""
+    return bool(line["event"] == "post" and line.get("error") == "Interrupted")
+
+
 def forms(view: View, *, owner: bool) -> dict[str, Any]:
-    """All of a view that must agree. A ping, of which there is one for every dialling, says nothing."""
+    """All of a view that must agree. A ping, of which there is one for every dialling, says nothing; nor does a line
+    of the log that the postman's next call came before a node was up."""
 
     def as_sorted(values: Iterable[Any]) -> list[str]:
         return sorted(json.dumps(form(each, owner=owner), sort_keys=True) for each in values)
 
     return {
         "files": sorted((_NUMBER.sub("-", name), len(content)) for name, content in view.files.items()),
-        "log": as_sorted(map(json.loads, view.log.splitlines())),
+        "log": as_sorted(line for line in map(json.loads, view.log.splitlines()) if not away(line)),
         "calls": as_sorted(call for call in view.calls if "ping" not in call.values()),
         "frames": {wire: [(each.kind, each.role, each.name, each.bucket, each.sequence, each.length) for each in found]
                    for wire, found in view.frames().items()},

@@ -163,9 +163,10 @@ def maker(folder: Path) -> Iterator[str]:
     client.chmod(0o700)
     process = subprocess.Popen([sys.executable, "-m", tapped.__name__, str(line)], start_new_session=True, cwd=ROOT)
     try:
+        until = time.monotonic() + 120
         while not line.exists():
-            if process.poll() is not None:
-                raise AssertionError("the maker of processes has ended")
+            if process.poll() is not None or time.monotonic() > until:
+                raise AssertionError("the maker of processes has ended, or does not begin")
             time.sleep(0.05)
         yield str(client)
     finally:
