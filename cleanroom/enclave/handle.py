@@ -150,7 +150,11 @@ class Enclave:
         if self._wire.closed:
             return
         self.peak_memory = int(self._ask(request="close")["peak_memory"])
-        self._process.wait()
+        try:
+            self._process.wait(GRACE)
+        except subprocess.TimeoutExpired:  # all is answered: what keeps an interpreter from its end is of no use
+            self._process.kill()
+            self._process.wait()
         self._release()
 
     def kill(self) -> None:

@@ -17,6 +17,8 @@ Progress = Callable[[str, str, int, int], None]
 """party, stage, done, total (0 where unknown)"""
 _NO_IDLE_THREADS = {"OPENBLAS_NUM_THREADS": "1"}
 """numpy starts a thread a core for linear algebra, which nobody does here: a tenth of a second of a process's start."""
+_STOP_SECONDS = 60.0
+"""Longer than a party takes to leave what it is at; then its process is ended."""
 
 
 class LocalParties:
@@ -75,6 +77,7 @@ class LocalParties:
         """End all processes; the peak memory of each in bytes, as it last told."""
         peaks: dict[str, int] = {}
         for party, line in self._lines.items():
+            line.hurry(_STOP_SECONDS)
             try:
                 peaks |= {party: self._call(party, "stop", {})}
             except Interrupted:

@@ -6,7 +6,7 @@ Help texts stand in English in the code; they are translated when the command ru
 import re
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NoReturn
 
 import typer
@@ -88,10 +88,16 @@ class Application(Group):
         helpers = {name: t(title) for name, title in _TITLES.items()} | {"_make_rich_text": _foldable}
         for name, helper in helpers.items():
             setattr(rich_utils, name, helper)
-        as_json = "--json" in words
-        signal.signal(signal.SIGTERM, _terminated)
+        before = signal.signal(signal.SIGTERM, _terminated)
         try:
-            code = super().main(words, prog_name or "cleanroom", standalone_mode=False, **extra)
+            self._run(words, prog_name or "cleanroom", extra)
+        finally:  # whoever runs a command within a program of theirs keeps their own
+            signal.signal(signal.SIGTERM, before or signal.SIG_DFL)
+
+    def _run(self, words: list[str], name: str, extra: Mapping[str, Any]) -> NoReturn:
+        as_json = "--json" in words
+        try:
+            code = super().main(words, name, standalone_mode=False, **extra)
         except Exit as leave:
             code = leave.exit_code
         except (Abort, KeyboardInterrupt):

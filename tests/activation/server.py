@@ -43,7 +43,7 @@ class Channel:
         if fate in ("drop", "kill"):
             return
         if fate == "slow":
-            time.sleep(0.6)
+            time.sleep(2.0)
         for _ in range(2 if fate == "twice" else 1):
             request.send_response(fate if isinstance(fate, int) else 200)
             request.send_header("Content-Length", "0")

@@ -106,7 +106,7 @@ def _without_waiting(real: Any, waited: list[float]) -> Any:
 def test_a_slow_answer_is_asked_for_again_under_the_same_key() -> None:
     with running() as channel:
         channel.next = ["slow"]
-        way = push.Push("message", Server(channel.url), (0.0,), 0.2)
+        way = push.Push("message", Server(channel.url), (0.0,), 1.0)
         assert way.send("k-0", b'{"handles": ["U1"]}') == 2
         assert channel.asked == {"k-0": 2} and channel.handles == ["U1"]
 

@@ -150,8 +150,6 @@ def test_who_is_stopped_says_so_by_the_exit_code(
 ) -> None:
     before = signal.getsignal(signal.SIGTERM)
     monkeypatch.setattr(datasets, "listed", stop)
-    try:
-        done = run("data", "list", "--json")
-    finally:
-        signal.signal(signal.SIGTERM, before)
+    done = run("data", "list", "--json")
+    assert signal.getsignal(signal.SIGTERM) is before, "else a program that ran a command could not be ended as before"
     assert (done.code, done.out.count("\n")) == (code, lines)

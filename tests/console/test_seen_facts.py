@@ -17,7 +17,11 @@ from cleanroom.privacy.ranges import Range
 from cleanroom.rooms.store import Rooms
 
 pytestmark = pytest.mark.xdist_group("console")
-TODAY = dt.datetime.now(dt.UTC).date()
+
+
+def _last(market: Path) -> dt.date:
+    """The day on which the market was made."""
+    return dt.date.fromisoformat(read(market / "ledger.sqlite").entries[-1].time[:10])
 
 
 def _facts(path: Path, party: str, **named: Any) -> list[dict[str, Any]]:
@@ -71,13 +75,14 @@ def test_a_crowd_that_the_plan_sizes_tells_nobody_anything(market: Path) -> None
 
 
 def test_days_without_anything_stand_as_one(market: Path) -> None:
-    days = seen.told(market, days=30)["days"]
-    assert days[-1] == {"from": (TODAY - dt.timedelta(days=29)).isoformat(), "facts": [],
-                        "to": (TODAY - dt.timedelta(days=1)).isoformat()}  # fmt: skip
+    last = _last(market)
+    days = seen.told(market, days=30, until=last.isoformat())["days"]
+    assert days[-1] == {"from": (last - dt.timedelta(days=29)).isoformat(), "facts": [],
+                        "to": (last - dt.timedelta(days=1)).isoformat()}  # fmt: skip
     quiet = seen.told(market, days=3, until="2026-01-05")["days"]
     assert quiet == [{"from": "2026-01-03", "to": "2026-01-05", "facts": []}]
     covered = [dt.date.fromisoformat(day[end]) for day in days for end in ("from", "to")]
-    assert (min(covered), max(covered)) == (TODAY - dt.timedelta(days=29), TODAY)
+    assert (min(covered), max(covered)) == (last - dt.timedelta(days=29), last)
 
 
 def test_the_same_twice_on_a_day_is_one_fact_with_both_entries(market: Path) -> None:
@@ -119,7 +124,8 @@ def test_crowds_that_are_given_count_by_month(market: Path, tmp_path: Path) -> N
         for _ in range(3):
             ledger.append("match", body)
     given = seen.told(home.path)["given"]
-    assert given == [{"room": "market", "learner": "platform", "month": TODAY.isoformat()[:7], "versions": 3,
+    month = read(home.ledger_path).entries[-1].time[:7]
+    assert given == [{"room": "market", "learner": "platform", "month": month, "versions": 3,
                       "most": room.contract.activation.most_versions}]  # type: ignore[union-attr]  # fmt: skip
     assert seen.told(home.path, room="another")["given"] == []
 

@@ -10,6 +10,7 @@ import pytest
 import typer
 
 from cleanroom import lang
+from cleanroom.activation import memberships
 from cleanroom.commands import crowd_lists, crowd_spread
 from cleanroom.commands import crowds as commands
 from cleanroom.crowds import lists as own_lists
@@ -29,7 +30,8 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 @pytest.fixture(autouse=True)
 def english(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setenv("CLEANROOM_LANG", "en")
-    monkeypatch.setattr(own_lists, "today", lambda: dt.date(2026, 11, 22))
+    for module, name in ((own_lists, "today"), (memberships, "today_in_china")):
+        monkeypatch.setattr(module, name, lambda: dt.date(2026, 11, 22))
     yield
     lang.choose("en")
 

@@ -43,6 +43,7 @@ def today(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, dt.date]]:
     """The clock of crowds."""
     held = {"day": NOW}
     monkeypatch.setattr(own_lists, "today", lambda: held["day"])
+    monkeypatch.setattr(memberships, "today_in_china", lambda: held["day"])
     yield held
 
 

@@ -23,7 +23,7 @@ from cleanroom.node.parties import usual
 from cleanroom.rooms import asked_for
 from cleanroom.rooms.store import Rooms
 from protocols.errors import ProtocolError
-from tests.crowds.world import ROOM, World, build
+from tests.crowds.world import ENDS, ROOM, World, build
 from tests.near import engines, parties
 from tests.room.world import run as run_tapped
 
@@ -46,7 +46,7 @@ def within(world: World, column: str, *labels: str) -> Within:
 
 
 def note(world: World, code: str, **other: str) -> CrowdNote:
-    usual = {"version": "20261121", "name": code, "channel": "coupon", "ends": "2026-12-20",
+    usual = {"version": "20261121", "name": code, "channel": "coupon", "ends": ENDS,
              "purpose": world.room.contract.purposes[0]}  # fmt: skip
     return CrowdNote(code, **{**usual, **other})
 

@@ -25,7 +25,7 @@ from cleanroom.enclave.query import Query
 from cleanroom.home import Home
 from protocols.header import unpack
 from tests.crowds import world
-from tests.crowds.world import World
+from tests.crowds.world import ENDS, World
 from tests.near import engines
 from tests.room import world as room_world
 
@@ -87,7 +87,7 @@ def run(made: World, kind: str, name: str) -> room_world.Ran:
     gold, paying = within("crm.level", level), within("users.stage", stage)
     rule = {"list": Selection(((Listed("crm", "LIST"),),)), "mixed": Selection(((gold,), (paying,)))}
     rule_of_kind = rule.get(kind, Selection(((gold,) if name == "merchant" or kind == "members" else (gold, paying),)))
-    note = CrowdNote("C1", "20261121", "crowd", "coupon", made.room.contract.purposes[0], "2026-12-20")
+    note = CrowdNote("C1", "20261121", "crowd", "coupon", made.room.contract.purposes[0], ENDS)
     asked = CrowdAsked.of(rule_of_kind, note if kind in ("members", "list", "mixed") else None)
 
     by = ("users.city",) if kind == "tables" else ()

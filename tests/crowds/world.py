@@ -1,10 +1,12 @@
 """A room in which crowds can be made: a merchant's members, a platform's users, made-up people that the tests know."""
 
+import datetime as dt
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
+from cleanroom.activation import memberships
 from cleanroom.home import Home
 from cleanroom.node.jobs import PartyJobs
 from cleanroom.overlap.asked import OPERATOR, SIDES, Overlap, columns_of
@@ -16,6 +18,8 @@ from tests.near import new_home
 from tests.room.world import csv, reference
 
 ROOM = "overlap"
+ENDS = (memberships.today_in_china() + dt.timedelta(days=27)).isoformat()
+"""When what is given ends."""
 LEVELS, STAGES, CITIES = ("gold", "silver", "basic"), ("none", "visit", "pay"), ("Hangzhou", "Shanghai")
 MEMBERS, USERS, SHARED = 6_000, 8_000, 5_000
 

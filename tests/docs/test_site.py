@@ -37,7 +37,7 @@ MENTIONED = ("canonical", "alternate", "next", "prev")
 def python(*words: str) -> "subprocess.CompletedProcess[str]":
     told = {**os.environ, "NO_MKDOCS_2_WARNING": "1", "CLEANROOM_LANG": "en"}
     return subprocess.run(
-        [sys.executable, *words], cwd=ROOT, env=told, capture_output=True, text=True, encoding="utf-8", timeout=120
+        [sys.executable, *words], cwd=ROOT, env=told, capture_output=True, text=True, encoding="utf-8", timeout=600
     )
 
 

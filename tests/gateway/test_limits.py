@@ -203,7 +203,7 @@ def test_an_export_keeps_to_channels_numbers_and_the_floor(world: World, asker: 
     assert asker(M + "crowdexport.create", export) == {"code": "10000", "msg": "Success", "task_no": task}
     other = {**export, "crowd_code": asker(M + "crowdwithturingtag.create", {**RULE, **NAME})["crowd_id"]}
     assert asker(M + "crowdexport.create", other)["sub_code"] == "OUT_BIZ_NO_CONFLICT"
-    for _ in range(200):
+    for _ in range(600):
         told = asker(M + "crowdexport.query", {"out_biz_no": "few"})
         if told["task_status"] != "PROCESSING":
             break
@@ -303,5 +303,5 @@ def test_report_dates_are_of_chinas_yesterday(asker: Asker) -> None:
     zone = dt.timezone(dt.timedelta(hours=8))
     today = dt.datetime.now(zone).date()
     told = asker(M + "insight.query", {"portr_type_list": ["city"]})["portrait_data_list"][0]["report_date"]
-    assert told == (today - dt.timedelta(days=1)).strftime("%Y%m%d")
+    assert told in [f"{today - dt.timedelta(days=ago):%Y%m%d}" for ago in (1, 2)]  # the plan may be of before midnight
     assert asker(M + "insight.query", {"report_date": today.strftime("%Y%m%d")})["sub_code"] == "REPORT_DATE_IN_FUTURE"

@@ -145,7 +145,7 @@ def test_a_refusal_is_signed_and_says_why_in_words(sdk: Sdk) -> None:
 
 
 def _ended(sdk: Sdk, number: str) -> Any:
-    for _ in range(200):
+    for _ in range(600):
         told = well(sdk(M + "crowdexport.query", out_biz_no=number))
         if told.task_status != "PROCESSING":
             return told

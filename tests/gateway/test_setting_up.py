@@ -144,9 +144,11 @@ def test_a_demo_is_made_once_and_served_again_with_a_new_app(
         threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGTERM)).start()
 
     before = [signal.getsignal(each) for each in (signal.SIGTERM, signal.SIGINT)]
-    demo.serve_demo(held, told=told)
-    for number, handler in zip((signal.SIGTERM, signal.SIGINT), before, strict=True):
-        signal.signal(number, handler)
+    try:
+        demo.serve_demo(held, told=told)
+    finally:
+        for number, handler in zip((signal.SIGTERM, signal.SIGINT), before, strict=True):
+            signal.signal(number, handler)
     assert {"gateway", "app_id", "app_private_key", "gateway_public_key", "console", "logins"} <= found[0].keys()
     assert found[0]["consoles"] == {"merchant": found[0]["console"]}
     assert str(found[0]["gateway"]).startswith("http://127.0.0.1")

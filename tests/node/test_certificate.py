@@ -313,7 +313,7 @@ def test_flight_tells_several_self_signed_peers_apart(homes: dict[str, Home]) ->
                 f"grpc+tls://127.0.0.1:{server.port}", tls_root_certs=roots, cert_chain=own[name].pem,
                 private_key=own[name].key_pem(KEY), override_hostname=certificate.HOST,
             ) as client:  # fmt: skip
-                results = client.do_action("enter", flight.FlightCallOptions(timeout=5))
+                results = client.do_action("enter", flight.FlightCallOptions(timeout=30))
                 return "".join(each.body.to_pybytes().decode() for each in results)
         except flight.FlightError:
             return "refused"

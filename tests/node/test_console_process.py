@@ -28,7 +28,7 @@ PAGE = (
 """Tells an address, and ends when its input does."""
 
 
-def until(holds: Callable[[], object], seconds: float = 10.0) -> None:
+def until(holds: Callable[[], object], seconds: float = 60.0) -> None:
     deadline = time.monotonic() + seconds
     while not holds():
         assert time.monotonic() < deadline, "it did not come"
@@ -178,7 +178,9 @@ def test_a_node_serves_it_where_its_settings_say_so(
     node = Node(home, Log(log))
     thread = threading.Thread(target=node.serve)
     thread.start()
-    until(lambda: desk.status(home.path)["console"])
-    node.stop()
-    thread.join(20)
+    try:
+        until(lambda: desk.status(home.path)["console"])
+    finally:
+        node.stop()
+        thread.join(60)
     assert not thread.is_alive() and desk.status(home.path)["console"] == ""

@@ -12,7 +12,7 @@ from cleanroom.crowds.selection import Selection, Within
 from cleanroom.home import Home
 from cleanroom.node import desk
 from cleanroom.rooms.store import Rooms
-from tests.crowds.world import ROOM, World, build
+from tests.crowds.world import ENDS, ROOM, World, build
 from tests.node import world as worlds
 
 pytestmark = pytest.mark.xdist_group("nodes")
@@ -36,7 +36,7 @@ def nodes(made: World, tmp_path: Path) -> Iterator[worlds.World]:
 def test_a_crowd_is_given_over_nodes_and_a_receiver_cannot_take_one(made: World, nodes: worlds.World) -> None:
     labels = made.room.annex("crm", "level").labels
     rule = Selection(((Within("crm.level", (labels.index("gold"),)),),))
-    note = CrowdNote("GOLD", "20261121", "gold members", "coupon", made.room.contract.purposes[0], "2026-12-20")
+    note = CrowdNote("GOLD", "20261121", "gold members", "coupon", made.room.contract.purposes[0], ENDS)
     found = running.run(nodes.home("merchant"), ROOM, rule, note=note)
     nodes.quiet()
     meant = made.meant(("gold",))

@@ -90,9 +90,9 @@ def test_a_line_that_is_gone_for_too_long_ends_both_sides_in_the_same_words(node
     assert theirs.state == "running"
     for line in lines:
         line.hole()
-    nodes.until(lambda: nodes.job("platform", number).error is not None, 30, "our side ends")
+    nodes.until(lambda: nodes.job("platform", number).error is not None, 60, "our side ends")
     ours = nodes.job("platform", number).error
-    ended = nodes.ended("merchant", theirs.id, 30)
+    ended = nodes.ended("merchant", theirs.id, 60)
     for line in lines:
         line.heal()
     assert ended.state == "failed"
@@ -155,7 +155,7 @@ def client(nodes: World, home: Home) -> flight.Client:
     """Bare calls to the platform's node with a home's certificate."""
     own = certificate.own(home)
     peer = Peers(Home.open(nodes.home("merchant"))).get("platform")
-    return flight.Client(peer, own.pem, own.key_pem(SecretAccess("test")), 5.0)
+    return flight.Client(peer, own.pem, own.key_pem(SecretAccess("test")), 30.0)
 
 
 def said(bare: flight.Client, name: str, body: Any) -> dict[str, Any]:
@@ -329,7 +329,7 @@ def test_more_wires_than_the_limit_are_turned_away(nodes: World, merchant: Lines
     threads = [threading.Thread(target=one, args=(n,), daemon=True) for n in range(100)]
     for thread in threads:
         thread.start()
-    assert refused.wait(10)
+    assert refused.wait(60)
     for thread in threads:
         thread.join(20)
     for each in held:

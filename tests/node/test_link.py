@@ -21,9 +21,19 @@ from cleanroom.node.link import Link, Patience
 from protocols.errors import BadMessage
 
 WINDOW = 1 << 16
-PATIENCE = 10.0
+PATIENCE = 60.0
 Message = tuple[bytes, bytes]
 Change = Callable[[list[Message]], list[Message]]
+
+
+def stands(written: list[int]) -> int:
+    """How much was written, once it does not grow any more. Fails where it grows for ever."""
+    deadline, last = time.monotonic() + PATIENCE, -1
+    while not last or sum(written) > last:
+        assert time.monotonic() < deadline
+        last = sum(written)
+        time.sleep(0.4)
+    return last
 
 
 # -- a line in memory
@@ -237,7 +247,7 @@ def test_a_small_window_does_not_wait_for_beats(monkeypatch: pytest.MonkeyPatch)
         ends.carry_all(iter([Line()]))
         readers[1].join(PATIENCE)
         assert len(ends.got[1]) == 2 << 20
-        assert time.monotonic() - start < 4
+        assert time.monotonic() - start < 15
 
 
 def test_a_cut_repeats_no_more_than_what_was_not_acknowledged() -> None:
@@ -451,10 +461,7 @@ def test_a_peer_that_reads_no_more_makes_the_sender_wait_in_bounded_memory() -> 
                 return
 
         ends.begin(write)
-        time.sleep(0.5)
-        before = sum(written)
-        time.sleep(0.3)
-        assert sum(written) == before  # the worker waits
+        stands(written)  # the worker waits
         kept = sum(len(chunk) for _, chunk in ends.links[0]._kept)
         assert kept <= (1 << 18) + links.CHUNK_BYTES
         assert not ends.links[0].over
@@ -476,10 +483,7 @@ def test_a_worker_that_reads_no_more_holds_its_peer_back() -> None:
         ends.write(1, [])
         line = Line()
         ends.begin(ends.carry, line)
-        time.sleep(0.6)
-        before = sum(written)
-        time.sleep(0.3)
-        assert sum(written) == before
+        before = stands(written)
         assert sum(len(chunk) for _, chunk in ends.links[0]._kept) <= (1 << 18) + links.CHUNK_BYTES
         ends.read(1)  # it goes on
         deadline = time.monotonic() + PATIENCE
@@ -508,11 +512,11 @@ def test_an_exchange_on_which_nothing_comes_is_given_up_and_the_link_goes_on() -
 
 
 def test_a_peer_that_only_computes_is_not_taken_for_lost() -> None:
-    with pair(patience=Patience(silent=0.4, resume=0.4)) as ends:
+    with pair(patience=Patience(silent=2.0, resume=2.0)) as ends:
         ends.check_all()
         readers = [ends.read(side) for side in (0, 1)]
         carrying = ends.begin(ends.carry, Line())
-        time.sleep(1.5)
+        time.sleep(3.0)
         assert [link.failure for link in ends.links] == [None, None]
         for side in (0, 1):
             ends.write(side, [b"late"])
@@ -537,7 +541,7 @@ def test_a_peer_that_is_dialled_and_never_answers_counts_as_away() -> None:
         while not ends.links[0].over and time.monotonic() < start + PATIENCE:
             ends.begin(ends.links[0].carry, Line().ends[0]).join(PATIENCE)
         assert isinstance(ends.links[0].failure, Interrupted)
-        assert time.monotonic() - start < 5
+        assert time.monotonic() - start < 20
         assert str(ends.links[0].failure) == str(ends.links[1].failure)
 
 

@@ -330,20 +330,20 @@ def test_without_anybody_to_tell_nothing_is_begun(idle):
 def test_a_server_that_says_nothing_holds_nobody_up(serving, caplog, idle, monkeypatch):
     """Nor do more than a few notices pile up at it."""
     monkeypatch.setattr(notices, "_ROOM", threading.BoundedSemaphore(2))
-    monkeypatch.setattr(notices, "_SECONDS", 0.3)
+    monkeypatch.setattr(notices, "_SECONDS", 3)
     monkeypatch.setattr(notices, "_PAUSES", ())
     go = threading.Event()
 
     class Silent(socketserver.BaseRequestHandler):
         def handle(self):
-            go.wait(5)
+            go.wait(60)
 
     server = socketserver.ThreadingTCPServer(("127.0.0.1", 0), Silent)
     port = serving(server)
     begin = time.monotonic()
     for _ in range(5):
         notices.send(Notices(webhook=f"http://127.0.0.1:{port}/"), "job.failed", PARTY, ROOM)
-    assert time.monotonic() - begin < 0.2
+    assert time.monotonic() - begin < 2
     idle()
     go.set()
     dropped, late = caplog.messages[:3], caplog.messages[3:]

@@ -229,7 +229,7 @@ def _figures(made: worlds.World, name: str, port: int) -> dict[str, float]:
     """When they tell of all that went over wires, which they do once a second; what came counts its end too."""
     came = [path.stat().st_size + 1 for path in made.folder.glob(f"{name}.tap/wire-*")]
     went = [path.stat().st_size for path in made.folder.glob(f"*.tap/wire-{name}-*")]
-    made.until(lambda: (_sum(_told(port), "received"), _sum(_told(port), "sent")) == (sum(came), sum(went)), 10, name)
+    made.until(lambda: (_sum(_told(port), "received"), _sum(_told(port), "sent")) == (sum(came), sum(went)), 60, name)
     return _told(port)
 
 

@@ -41,7 +41,7 @@ ROWS = 1000
 SHARED = 600
 ROOMS = {"keyed": PARTIES, "dh": SIDES}
 COMMAND = str(Path(sys.executable).with_name("cleanroom"))
-TIMES = {"connect": 3.0, "silent": 3.0, "resume": 5.0, "retry_first": 0.2}
+TIMES = {"connect": 3.0, "silent": 3.0, "resume": 15.0, "retry_first": 0.2}
 PATIENCE = 60.0
 
 

@@ -7,6 +7,7 @@ import multiprocessing
 import os
 import subprocess
 import sys
+from concurrent.futures import ProcessPoolExecutor
 
 import numpy as np
 import pytest
@@ -122,8 +123,8 @@ def test_columns_are_drawn_apart_and_shaped_as_asked() -> None:
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 def test_processes_that_were_forked_do_not_draw_the_same() -> None:
     fresh(1000, 1)
-    with multiprocessing.get_context("fork").Pool(2) as pool:
-        one, other = pool.starmap(fresh, [(1000, 20)] * 2, chunksize=1)
+    with ProcessPoolExecutor(2, multiprocessing.get_context("fork")) as pool:
+        one, other = pool.map(fresh, (1000, 1000), (20, 20))
     assert len({tuple(one), tuple(other), tuple(fresh(1000, 20))}) == 3
 
 

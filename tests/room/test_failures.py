@@ -5,8 +5,6 @@ import resource
 import signal
 import subprocess
 import sys
-import threading
-import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -38,14 +36,10 @@ def test_a_killed_party_ends_the_run_and_leaves_nothing(tmp_path: Path) -> None:
 
     def kill(party: str, stage: str, done: int, total: int) -> None:
         if stage == "match" and party == "platform" and not victims:
-            victims.append(os.getpid())
-            threading.Thread(target=strike).start()
-
-    def strike() -> None:
-        time.sleep(0.1)
-        platform = process_of(os.getpid(), "platform")
-        assert platform
-        os.kill(platform, signal.SIGKILL)
+            platform = process_of(os.getpid(), "platform")
+            assert platform
+            victims.append(platform)
+            os.kill(platform, signal.SIGKILL)
 
     with pytest.raises((Interrupted, PeerAborted)) as caught:
         run(asked, progress=kill)
