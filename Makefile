@@ -1,7 +1,7 @@
 # Two commands do everything, install included: `make demo` and `make test`.
 PY = .venv/bin/python
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-test warm-up demo try screenshots market notebooks stories cluster docs test test-slow coverage test-dp faults soak bench-nodes install-check crash fuzz fuzz-sql lint bench okvs wheels lock clean
+.PHONY: help setup setup-test warm-up demo try screenshots market notebooks stories nodes cluster docs test test-slow coverage test-dp faults soak bench-nodes install-check crash fuzz fuzz-sql lint bench okvs wheels lock clean
 
 help:            ## this list
 	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed 's/:.*##/ —/'
@@ -42,10 +42,13 @@ lint: setup      ## style, types, layers
 cluster: setup-test ## what needs Spark's Java: the engine's conformance, rooms on clusters, faults
 	@sh scripts/tests.sh tests/cluster -n 0 -m "cluster and not slow"
 
-test: setup-test ## lint, types, layers, all tests but the slow ones and those of `make cluster`
+nodes: setup-test ## runs between real nodes: answers, faults, what each could see
+	@sh scripts/tests.sh tests/node tests/boards -n 3 --dist loadgroup -m "nodes and not slow"
+
+test: setup-test ## lint, types, layers, all tests but the slow ones and those of `make nodes` and `make cluster`
 	$(PY) -m compileall -q cleanroom connectors protocols cli.py
 	$(MAKE) --no-print-directory -j 2 lint market
-	@PYTHONDONTWRITEBYTECODE= sh scripts/tests.sh -n 4 --dist loadgroup -m "not slow and not cluster"
+	@sh scripts/tests.sh -n 4 --dist loadgroup -m "not slow and not nodes and not cluster"
 
 test-slow: setup-test ## the tests that `make test` leaves out: stories and pages in a browser, Spark in full, faults (half an hour)
 	.venv/bin/cleanroom warm-up

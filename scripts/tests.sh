@@ -2,6 +2,7 @@
 # Runs pytest with these words. What failed is tried once more, alone: what fails twice is broken; what fails only beside
 # others, on a machine that has no time, is named and to be mended, but holds nobody up.
 set -eu
+export PYTHONDONTWRITEBYTECODE= # what tests start loads sooner the second time
 run() { .venv/bin/python -m pytest "$@"; }
 run "$@" && exit 0 || code=$?
 [ $code = 1 ] || exit $code # not tests that failed, but a run that broke

@@ -57,6 +57,7 @@ def pytest_configure(config: pytest.Config) -> None:
     """Marks of this suite."""
     config.addinivalue_line("markers", "attack(id): mounts that attack of docs/attacks.md")
     config.addinivalue_line("markers", "cluster: needs Spark's Java; `make cluster` and `make coverage`")
+    config.addinivalue_line("markers", "nodes: runs over nodes of several processes; `make nodes` and `make coverage`")
     config.addinivalue_line("markers", "slow: takes half a minute; `make test-slow` and `make coverage`")
 
 

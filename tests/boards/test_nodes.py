@@ -3,6 +3,8 @@
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
 from cleanroom import auditing, boards
 from cleanroom.home import Home
 from cleanroom.insight.board_store import Boards
@@ -10,6 +12,8 @@ from cleanroom.rooms.contract import SignedContract
 from cleanroom.rooms.store import Room, Rooms
 from tests.boards import world
 from tests.node import world as nodes
+
+pytestmark = pytest.mark.nodes
 
 
 def test_two_nodes_make_a_board_without_the_operator(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from cleanroom.rooms.store import Rooms
 from tests.crowds.world import ENDS, ROOM, World, build
 from tests.node import world as worlds
 
-pytestmark = pytest.mark.xdist_group("nodes")
+pytestmark = [pytest.mark.nodes, pytest.mark.xdist_group("nodes")]
 
 
 @pytest.fixture(scope="module")

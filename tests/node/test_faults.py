@@ -25,7 +25,7 @@ from tests.near import new_home
 from tests.node import world as worlds
 from tests.node.world import PARTIES, SHARED, World
 
-pytestmark = pytest.mark.xdist_group("nodes-faults")
+pytestmark = [pytest.mark.nodes, pytest.mark.xdist_group("nodes-faults")]
 DATA_BYTES = 40_000
 """Of the wire of a run of this world's rooms: in the midst of the match."""
 

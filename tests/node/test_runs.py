@@ -14,7 +14,7 @@ from cleanroom.rooms.store import Rooms
 from tests.node import world as worlds
 from tests.node.world import PARTIES, ROWS, SHARED, World
 
-pytestmark = pytest.mark.xdist_group("nodes")
+pytestmark = [pytest.mark.nodes, pytest.mark.xdist_group("nodes")]
 BY_CITY = "SELECT city, COUNT(*) FROM matched GROUP BY city"
 
 

@@ -28,6 +28,7 @@ from cleanroom.node.state import State
 from tests.node import views
 from tests.node.views import PARTIES, Data, Seen, Table, View, repeats
 
+pytestmark = pytest.mark.nodes
 BLOCK = 50
 COMMON, ROWS = 4 * BLOCK, 5 * BLOCK
 

@@ -4,6 +4,7 @@ The homes are made once a session, with one keyed room of all three and one `dh`
 with noise; every world has copies of them. Nothing leaves loopback, and only processes started here are ended here.
 """
 
+import itertools
 import json
 import os
 import shutil
@@ -292,12 +293,18 @@ def settings(name: str, address: str, times: Mapping[str, float], limits: Mappin
     return "\n".join(lines) + "\n"
 
 
+_PORTS = itertools.count(12_000 + 1_000 * int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:]))
+"""Each worker's own, below those that a system gives to whoever asks for any: such a one, free now, may be another's
+before a node listens on it."""
+
+
 def free_ports(count: int) -> list[int]:
     """Ports of loopback that nobody listens on now."""
-    held = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    found = [each.getsockname()[1] for each in held]
-    for each in held:
-        each.close()
+    found: list[int] = []
+    while len(found) < count:
+        port = next(_PORTS)
+        with suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            found.append(port)
     return found
 
 

@@ -12,18 +12,18 @@ from playwright.sync_api import Browser
 
 from tests.console.browser.looking import Looked, at, browsing, look, milliseconds
 
-MOST_PAGES = 120
+_MOST_PAGES = 120
 _LEFT_OUT = re.compile(r"[?&]as=|/static/|^/sign|/download|\.(json|csv|xlsx|svg|png|html)$")
 
 
 def crawl(browser: Browser, url: str, role: str, looked: Looked, *, language: str, width: str, scheme: str,
-          start: tuple[str, ...] = ("/",), pictures: bool = True, most: int = MOST_PAGES) -> list[str]:  # fmt: skip
+          start: tuple[str, ...] = ("/",)) -> list[str]:  # fmt: skip
     """The pages that were found, by following links; of pages that differ by their query alone the first three."""
     seen: dict[str, int] = {}
     pages: list[str] = []
     waiting = list(start)
     with at(browser, url, role, language=language, width=width, look=scheme, looked=looked) as page:
-        while waiting and len(pages) < most:
+        while waiting and len(pages) < _MOST_PAGES:
             path = waiting.pop(0)
             kind = _kind(path)
             if path in pages or seen.get(kind, 0) >= (3 if "?" not in path else 1):
@@ -35,7 +35,7 @@ def crawl(browser: Browser, url: str, role: str, looked: Looked, *, language: st
             seen[kind] = seen.get(kind, 0) + 1
             pages.append(path)
             word = re.sub(r"[^a-z0-9]+", "_", path.lower()).strip("_")[:60] or "home"
-            look(page, f"{role}-{word}-{language}-{width}-{scheme}", looked, language=language, keep=pictures)
+            look(page, f"{role}-{word}-{language}-{width}-{scheme}", looked, language=language)
             again = page.request.get(url + path)
             looked.times[path] = max(looked.times.get(path, 0.0), milliseconds(again.headers))
             found = page.eval_on_selector_all(

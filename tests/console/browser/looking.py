@@ -90,7 +90,7 @@ def at(browser: Browser, url: str, user: str, *, language: str = "en", width: st
     context.close()
 
 
-def look(page: Page, name: str, looked: Looked, *, language: str, keep: bool = True) -> None:
+def look(page: Page, name: str, looked: Looked, *, language: str) -> None:
     """Everything that is looked at on the page now shown; name: of its picture."""
     page.wait_for_function("() => !document.querySelector('.chart.waiting')", timeout=90_000)
     where = page.url.split("/", 3)[3].partition("?")[0]
@@ -106,9 +106,8 @@ def look(page: Page, name: str, looked: Looked, *, language: str, keep: bool = T
         looked.axe.append((name, f"/{where}", each["id"], each["impact"] or ""))
         if each["impact"] in SERIOUS:
             looked.wrong.append(f"{name} /{where}: axe {each['id']} ({each['impact']}): {node}")
-    if keep:
-        SHOTS.mkdir(exist_ok=True)
-        page.screenshot(path=SHOTS / f"{name}.png", full_page=True)
+    SHOTS.mkdir(exist_ok=True)
+    page.screenshot(path=SHOTS / f"{name}.png", full_page=True)
 
 
 def milliseconds(headers: dict[str, str]) -> float:
