@@ -126,7 +126,7 @@ def test_of_two_writers_one_wins_and_nothing_of_the_other_is_left(vault, reopene
 
     def batches(numbers):
         yield from table(numbers).to_batches(7)
-        meet.wait(timeout=30)  # both have begun, and neither has ended
+        meet.wait(timeout=120)  # both have begun, and neither has ended
 
     told = {}
 
