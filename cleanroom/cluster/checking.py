@@ -1,7 +1,8 @@
 """Whether a cluster can do what a room asks of it, tried with a thousand made-up people."""
 
+import functools
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from cleanroom import engines
-from cleanroom.cluster import staging
+from cleanroom.cluster import errors, session, stages, staging
 from cleanroom.cluster.handover import Place
 from cleanroom.cluster.parts import Parts
 from cleanroom.cluster.settings import ClusterSettings
@@ -21,6 +22,7 @@ from cleanroom.errors import Interrupted, Refused
 from cleanroom.node import config
 
 _PEOPLE = 1_000
+_TRIAL, _ROW = "trial", pa.schema({"trial": pa.int64()})
 
 
 def checked(home: Path) -> dict[str, Any]:
@@ -65,11 +67,36 @@ def _place(settings: ClusterSettings, reads_only: bool) -> Iterator[Parts | None
     parts = Place.new(settings).parts
     if reads_only:
         parts.stands(shown_part(0))
+        _by_executor(settings, functools.partial(_look, parts))
         yield None
         return
     try:
+        _by_executor(settings, functools.partial(_leave, parts))
+        if not list(parts.read(_TRIAL, rows=1)):
+            raise Interrupted("What executors write is not what this node reads.", "Do all use the same place?")
         yield parts
     finally:
         parts.remove()
     if parts.names():
         raise Refused("What was written for a trial cannot be removed.", "Let this node list and delete there.")
+
+
+def _by_executor(
+    settings: ClusterSettings, task: Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]
+) -> None:
+    """What this node is let do at the place, its executors may not be: one tries. Raises its named error."""
+    spark = session.started(settings)
+    frame = spark.range(0, 1, 1, 1).mapInArrow(errors.named(task), "id long")
+    stages.watched(spark, frame.collect, _TRIAL, 1, lambda *_: None)
+
+
+def _leave(parts: Parts, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    with parts.write(_TRIAL, _ROW) as writer:
+        writer.add(pa.record_batch([pa.array([1], pa.int64())], schema=_ROW))
+        writer.close()
+    yield from batches
+
+
+def _look(parts: Parts, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    parts.stands(shown_part(0))
+    yield from batches

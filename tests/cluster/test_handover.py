@@ -24,6 +24,7 @@ from cleanroom.answer.board import BoardAsked
 from cleanroom.cluster import checking, executor_keys, handover, tokenising
 from cleanroom.cluster.handover import HandedOver, Place
 from cleanroom.cluster.lining_up import LineUp
+from cleanroom.cluster.parts import Parts
 from cleanroom.cluster.settings import ClusterSettings
 from cleanroom.cluster.staging import places_of
 from cleanroom.cluster.tokenising import Tokenised, shown_part
@@ -438,6 +439,22 @@ def test_the_check_of_a_cluster_tries_the_place(
     assert not place.exists()
     checking.checked(tmp_path / "merchant")
     assert place.exists() and not list(place.rglob("*.parquet"))
+
+
+@pytest.mark.parametrize(
+    ("role", "place", "said"),
+    [("merchant", "s3://none/here?endpoint={}", "no such bucket"),
+     ("enclave", "s3://vaults/here?endpoint=http://127.0.0.1:9", "not reached")],
+)  # fmt: skip
+def test_the_check_has_executors_try_the_place(
+    tmp_path: Path, spark_settings: ClusterSettings, spark_session: Any, s3: str, monkeypatch: pytest.MonkeyPatch,
+    role: str, place: str, said: str,
+) -> None:  # fmt: skip
+    """Theirs is the error where they are not let in: this node finds nothing wrong here."""
+    on_spark(tmp_path, replace(spark_settings, handover=place.format(s3)), role)
+    monkeypatch.setattr(Parts, "stands", lambda *_: False)
+    with pytest.raises(CleanroomError, match=said):
+        checking.checked(tmp_path)
 
 
 def test_parties_that_are_not_set_alike_are_told_so(
