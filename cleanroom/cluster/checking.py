@@ -18,7 +18,7 @@ from cleanroom.cluster.settings import ClusterSettings
 from cleanroom.cluster.tokenising import shown_part
 from cleanroom.enclave import spark, tables
 from cleanroom.enclave.query import PEOPLE, Query
-from cleanroom.errors import Interrupted, Refused
+from cleanroom.errors import Interrupted, Refused, UsageError
 from cleanroom.node import config
 
 _PEOPLE = 1_000
@@ -72,8 +72,9 @@ def _place(settings: ClusterSettings, reads_only: bool) -> Iterator[Parts | None
         return
     try:
         _by_executor(settings, functools.partial(_leave, parts))
-        if not list(parts.read(_TRIAL, rows=1)):
-            raise Interrupted("What executors write is not what this node reads.", "Do all use the same place?")
+        if not parts.stands(_TRIAL):
+            raise UsageError("What an executor wrote is not there for this node.",
+                             "A folder must be one that all of them share; else use s3://.")  # fmt: skip
         yield parts
     finally:
         parts.remove()

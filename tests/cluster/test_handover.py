@@ -30,7 +30,7 @@ from cleanroom.cluster.staging import places_of
 from cleanroom.cluster.tokenising import Tokenised, shown_part
 from cleanroom.enclave import tables
 from cleanroom.enclave.query import Query
-from cleanroom.errors import CleanroomError, Refused
+from cleanroom.errors import CleanroomError, Refused, UsageError
 from cleanroom.overlap.asked import Overlap
 from cleanroom.plan.store import Plans
 from cleanroom.rooms.store import Rooms
@@ -454,6 +454,15 @@ def test_the_check_has_executors_try_the_place(
     on_spark(tmp_path, replace(spark_settings, handover=place.format(s3)), role)
     monkeypatch.setattr(Parts, "stands", lambda *_: False)
     with pytest.raises(CleanroomError, match=said):
+        checking.checked(tmp_path)
+
+
+def test_the_check_finds_a_folder_that_executors_have_of_their_own(
+    tmp_path: Path, spark_settings: ClusterSettings, spark_session: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    on_spark(tmp_path, replace(spark_settings, handover=str(tmp_path / "place")), "merchant")
+    monkeypatch.setattr(checking, "_by_executor", lambda *_: None)  # it went well, elsewhere
+    with pytest.raises(UsageError, match="share"):
         checking.checked(tmp_path)
 
 
