@@ -30,8 +30,8 @@ market: warm-up
 notebooks: setup-test market ## all notebooks, from the first cell to the last
 	@sh scripts/tests.sh --nbmake notebooks -n 2
 
-stories: setup-test market ## what people come for, done in a real browser at the consoles of four nodes, and every page
-	@sh scripts/tests.sh tests/console/browser -n 2 --dist loadgroup -m slow
+stories: setup-test market ## what people come for, in a real browser at the consoles of four nodes; every page; every scene
+	@sh scripts/tests.sh tests/console/browser tests/demo -n 2 --dist loadgroup -m slow
 
 docs: setup-test ## the documentation's site, into site/
 	$(PY) -m mkdocs build --strict

@@ -33,6 +33,8 @@ from cleanroom.rooms.terms import Marketing, Slots
 
 ROOM, CRM, USERS = "market", "crm", "users"
 PURPOSE = "marketing to members"
+CAMPAIGNS = 2
+"""How many the room's contract has columns for: every version of its datasets has them."""
 SHARED, USERS_A_MEMBER = 0.6, 1.6
 """Share of the merchant's people who are users; users for each of the merchant's people."""
 MEMBERS = ("level", "gender", "city")
@@ -75,8 +77,8 @@ def build(folder: Path, as_of: dt.date | None = None, scale: float = 0.5, step: 
     write(Platform(len(people), day, people=lambda rows: people[rows]), events)
     datasets.add(homes["merchant"], str(export), CRM, "phone", None, None, None, None, say)
     datasets.add(homes["platform"], str(events), USERS, "phone", None, None, "private-domain", day.isoformat(), say)
-    slots.prepare(homes["merchant"], CRM, "merchant", 2)
-    slots.prepare(homes["platform"], USERS, "platform", 2)
+    slots.prepare(homes["merchant"], CRM, "merchant", CAMPAIGNS)
+    slots.prepare(homes["platform"], USERS, "platform", CAMPAIGNS)
     _agree({name: Home.open(path) for name, path in homes.items()})
     return Market(homes["merchant"], homes["platform"], day, orders, events, people)
 

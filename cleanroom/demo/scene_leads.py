@@ -23,7 +23,7 @@ from cleanroom.demo import scene_campaign as campaign
 from cleanroom.demo import scene_stage
 from cleanroom.demo.domain import EVENT_SCHEMA
 from cleanroom.demo.effects import EFFECTS
-from cleanroom.demo.market import PURPOSE, ROOM, USERS
+from cleanroom.demo.market import CAMPAIGNS, PURPOSE, ROOM, USERS
 from cleanroom.demo.scene_stage import DAYS, Facts, Stage
 from cleanroom.home import Home
 from connectors.arrays import as_flags
@@ -86,7 +86,7 @@ def _drive(stage: Stage) -> int:
     pq.write_table(pa.table(columns, names), stage.market.events / "subscriptions.parquet", compression="zstd")
     datasets.add(stage.platform, str(stage.market.events), USERS, "phone", None, None, "private-domain",
                  stage.market.as_of.isoformat(), stage.say)  # fmt: skip
-    slots.prepare(stage.platform, USERS, "platform")
+    slots.prepare(stage.platform, USERS, "platform", CAMPAIGNS)
     return len(who)
 
 
