@@ -141,7 +141,7 @@ def test_a_binary_search_over_thirty_runs_is_no_better_than_chance(bank: np.ndar
     assert right(RUNS, lambda size: size_range(size, K).low) == 1.0  # as it was
     assert allowed(RUNS) == Limits().versions == 10
     assert abs(right(allowed(RUNS), noised_teller(bank)) - 0.5) < 0.05
-    assert abs(right(RUNS, noised_teller(bank)) - 0.5) < 0.06  # even if all thirty were let in
+    assert abs(right(RUNS, noised_teller(bank)) - 0.5) < 0.05  # even if all thirty were let in
 
 
 def test_the_best_attacker_of_ten_lists_knows_little_more(bank: np.ndarray) -> None:

@@ -64,7 +64,7 @@ def test_noise_only_widens(n: int, p: float, sigma: int) -> None:
 
 def test_intervals_hold_zero_effects_as_often_as_they_say_with_real_noise() -> None:
     """Arms of 400 and 2,000, 10 % pay in both; discrete Gaussian noise of sigma 20."""
-    rng, runs, sigma = np.random.default_rng(3), 400, 20
+    rng, runs, sigma = np.random.default_rng(3), 1600, 20
     drawn = released.draw([sigma] * 4, runs)
     payers = rng.binomial([2000, 400], 0.1, (runs, 2))
     held = 0
@@ -72,7 +72,7 @@ def test_intervals_hold_zero_effects_as_often_as_they_say_with_real_noise() -> N
         one = Arm(2000 + int(noise[0]), int(row[0] + noise[1]))
         two = Arm(400 + int(noise[2]), int(row[1] + noise[3]))
         held += not lift(one, two, Noise(sigma, sigma)).difference.beyond
-    assert 0.90 < held / runs < 0.995  # five standard deviations
+    assert 0.92 < held / runs < 0.98  # five standard deviations
 
 
 def test_revenue_is_the_mean_with_its_usual_error() -> None:

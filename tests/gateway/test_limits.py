@@ -25,6 +25,7 @@ from cleanroom.gateway.requests import CrowdBatchQuery, CrowdQuery, ExportQuery,
 from cleanroom.gateway.service import Service
 from cleanroom.gateway.users import RiskUser
 from cleanroom.node.log import Log
+from cleanroom.plan.store import Plans
 from tests.gateway.asking import Asker, K, M
 from tests.gateway.world import World, hashed
 
@@ -299,9 +300,11 @@ def test_no_content_breaks_the_gateway_or_comes_back(
     assert HASH not in lines.getvalue()
 
 
-def test_report_dates_are_of_chinas_yesterday(asker: Asker) -> None:
+def test_report_dates_are_of_chinas_yesterday(world: World, asker: Asker) -> None:
     zone = dt.timezone(dt.timedelta(hours=8))
     today = dt.datetime.now(zone).date()
     told = asker(M + "insight.query", {"portr_type_list": ["city"]})["portrait_data_list"][0]["report_date"]
-    assert told in [f"{today - dt.timedelta(days=ago):%Y%m%d}" for ago in (1, 2)]  # the plan may be of before midnight
+    cube = Plans(world.merchant).latest(world.room.contract.room)
+    assert cube is not None
+    assert told == f"{cube.made.astimezone(zone).date() - dt.timedelta(days=1):%Y%m%d}"
     assert asker(M + "insight.query", {"report_date": today.strftime("%Y%m%d")})["sub_code"] == "REPORT_DATE_IN_FUTURE"
